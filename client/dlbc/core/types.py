@@ -1,0 +1,389 @@
+"""Values of the protocol, named as in Solidity (contracts/types/Task.sol) and docs/protocol.md.
+
+Hashes, locators and keys are `bytes` of length 32. Addresses are EIP-55 strings. Money is wei, times are unix
+seconds, shares are parts per million; all are ints. Nothing hashed or paid is ever a float.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NewType
+
+TaskId = NewType("TaskId", int)
+Wei = NewType("Wei", int)
+Timestamp = NewType("Timestamp", int)
+Address = NewType("Address", str)
+Hash32 = NewType("Hash32", bytes)
+Locator = NewType("Locator", bytes)
+"""The 32-byte SHA2-256 digest inside an IPFS CIDv0 (dag-pb root, raw leaves off)."""
+
+ZERO_HASH = Hash32(bytes(32))
+ZERO_ADDRESS = Address("0x" + "0" * 40)
+PPM = 1_000_000
+
+METRIC_TOP1 = 1
+"""metricId of top-1 classification: s = 1 if p = y else 0, M = 1."""
+
+
+class Phase(IntEnum):
+    """What a round is waiting for."""
+
+    NONE = 0
+    TRAINING = 1
+    RELEASING = 2
+    REVEALING = 3
+    OPENING = 4
+    CHALLENGE = 5
+    NOMINATING = 6
+    SETTLED = 7
+    ABORTED = 8
+    VOID = 9
+    CANCELLED = 10
+
+    @property
+    def is_cold(self) -> bool:
+        """Cold phases are final."""
+        return self >= Phase.SETTLED
+
+    @property
+    def label(self) -> str:
+        """As users read it, e.g. "Training"."""
+        return self.name.capitalize()
+
+
+class Outcome(IntEnum):
+    """How a whole task ended."""
+
+    NONE = 0
+    SETTLED = 1
+    ABORTED = 2
+    VOID = 3
+    CANCELLED = 4
+
+
+class Reason(IntEnum):
+    """Why a leader was struck."""
+
+    NONE = 0
+    SILENT = 1
+
+
+class LockKind(IntEnum):
+    """What a locked amount is."""
+
+    BOUNTY = 0
+    BOND = 1
+    DEPOSIT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What training costs, as the requester states it (P-11)."""
+
+    parameters: int
+    flops_per_sample: int
+    samples: int
+    epochs: int
+    data_bytes: int
+    model_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Everything fixed at posting (P-11)."""
+
+    manifest_hash: Hash32
+    manifest: Locator
+    workload: Workload
+    train_seconds: int
+    release_seconds: int
+    reveal_seconds: int
+    open_seconds: int
+    challenge_seconds: int
+    min_score_ppm: int
+    min_gain_ppm: int
+    tolerance_ppm: int
+    bounty_wei: Wei
+    deposit_wei: Wei
+    bond_wei: Wei
+    royalty_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class TestSet:
+    """The preimage of a test commitment (P-13)."""
+
+    __test__ = False  # not a pytest class
+
+    sealed_locator: Locator
+    plaintext_hash: Hash32
+    key_hash: Hash32
+    samples: int
+    max_sample_score: int
+    classes: int
+    metric: int
+    labels_root: Hash32
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingProof:
+    """What a miner binds its work to (P-31)."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    model_hash: Hash32
+    sealed_model: Locator
+    seal_key_hash: Hash32
+    watermark_root: Hash32
+    parent_model: Hash32
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a miner says its model scores (P-41)."""
+
+    total: int
+    predictions_root: Hash32
+    predictions: Locator
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Stored facts of a task."""
+
+    requester: Address
+    round: int
+    rounds: int
+    outcome: Outcome
+    train_seconds: int
+    release_seconds: int
+    bounty_wei: Wei
+    deposit_wei: Wei
+    reveal_seconds: int
+    open_seconds: int
+    bond_wei: Wei
+    challenge_seconds: int
+    min_score_ppm: int
+    min_gain_ppm: int
+    tolerance_ppm: int
+    royalty_bps: int
+    difficulty: int
+    posted_at: Timestamp
+    terms_hash: Hash32
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Stored facts of a round; a window end of 0 = the fact that starts the window is not written yet."""
+
+    train_end: Timestamp
+    reveal_end: Timestamp
+    nominate_end: Timestamp
+    challenge_end: Timestamp
+    commits: int
+    leader: Address
+    leader_total: int
+    reveals: int
+    samples: int
+    max_sample_score: int
+    classes: int
+    metric: int
+    test_commitment: Hash32
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Stored facts of one miner's entry in one round. commit_seq 0 = no entry."""
+
+    digest: Hash32
+    commit_seq: int
+    total: int
+    holds_deposit: bool
+    has_revealed: bool
+    qualifies: bool
+    is_struck: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseInfo:
+    """The derived phase; `due` = its time is up and advance() will write what follows."""
+
+    phase: Phase
+    due: bool
+    ends_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class BlockHeader:
+    """One block of the ledger of useful work (P-70)."""
+
+    version: int
+    height: int
+    previous_hash: Hash32
+    task_id: TaskId
+    round: int
+    model_hash: Hash32
+    proof_digest: Hash32
+    miner: Address
+    total: int
+    score_ppm: int
+    difficulty: int
+    cumulative_difficulty: int
+    timestamp: Timestamp
+    open_tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """The settled claim of a round; the miner is ZERO_ADDRESS until settled."""
+
+    miner: Address
+    total: int
+    height: int
+    model_hash: Hash32
+    proof_digest: Hash32
+    watermark_root: Hash32
+    parent_model: Hash32
+
+
+@dataclass(frozen=True, slots=True)
+class WatermarkRecord:
+    """Who registered a watermark for a settled model, and when by commit order."""
+
+    root: Hash32
+    miner: Address
+    commit_seq: int
+    task_id: TaskId
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Immutable parameters of a market (section 12)."""
+
+    fee_bps: int
+    max_royalty_bps: int
+    min_window: int
+    max_window: int
+    finality_gap: int
+    aging_seconds: int
+    weight_complexity: int
+    weight_network: int
+    weight_data: int
+    weight_queue: int
+    fee_receiver: Address
+
+
+@dataclass(frozen=True, slots=True)
+class RankedTask:
+    """One row of the ranked list (P-81)."""
+
+    task_id: TaskId
+    rank: int
+    bounty_wei: Wei
+    difficulty: int
+    posted_at: Timestamp
+    train_end: Timestamp
+    commits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """One amount that is locked for an account, and the call that frees it (P-71)."""
+
+    kind: LockKind
+    round: int
+    amount_wei: Wei
+    free_at: Timestamp
+    freed_by: str
+
+
+# ------------------------------------------------------------------ what the chain's log tells
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPosted:
+    """Event of a posting."""
+
+    task_id: TaskId
+    requester: Address
+    terms_hash: Hash32
+    difficulty: int
+    terms: Terms
+    test_commitments: tuple[Hash32, ...]
+    block_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCommitted:
+    """Event of a commit or its replacement."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    commitment: Hash32
+    commit_seq: int
+    recovery: Locator
+
+
+@dataclass(frozen=True, slots=True)
+class TestSetReleased:
+    """Event of a release."""
+
+    __test__ = False
+
+    task_id: TaskId
+    round: int
+    test_set: TestSet
+    test_key: bytes
+    reveal_end: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRevealed:
+    """Event of a reveal."""
+
+    proof: TrainingProof
+    claim: Claim
+    salt: bytes
+    h_top: Hash32
+    signature: bytes
+    qualifies: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOpened:
+    """Event of an opening."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    seal_key: bytes
+    slot_key: bytes
+    slot_path: tuple[Hash32, ...]
+    challenge_end: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSettled:
+    """Event of a settlement: what was credited to whom."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    paid_wei: Wei
+    fee_wei: Wei
+    royalty_wei: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A mined transaction, read back from the chain."""
+
+    call: str  # name of the contract function, e.g. "commit"
+    tx_hash: Hash32
+    block_number: int
+    gas_used: int
+    task_id: TaskId | None = None  # of post()

@@ -1,0 +1,317 @@
+"""What the roles need from the outside world. Each port has one or more adapters and, for unit tests, a fake;
+both pass the same test suite. Every method raises only errors of `dlbc.core.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlbc.core.architecture import Architecture
+from dlbc.core.types import (
+    Address,
+    BlockHeader,
+    Claim,
+    ClaimRevealed,
+    Entry,
+    Hash32,
+    Locator,
+    Lock,
+    ModelCommitted,
+    ModelOpened,
+    Params,
+    PhaseInfo,
+    RankedTask,
+    Receipt,
+    Round,
+    RoundSettled,
+    Task,
+    TaskId,
+    TaskPosted,
+    Terms,
+    TestSet,
+    TestSetReleased,
+    Timestamp,
+    TrainingProof,
+    WatermarkRecord,
+    Wei,
+    Winner,
+)
+
+Progress = Callable[[str, int, int], None]
+"""progress(what, done, total): called often and cheaply; total 0 = unknown."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """A Progress that shows nothing."""
+
+
+class Keys(Protocol):
+    """One account's signing key. The key itself never leaves the adapter."""
+
+    @property
+    def address(self) -> Address: ...
+
+    def sign_typed(self, typed_data: Mapping[str, Any]) -> bytes:
+        """EIP-712 signature of a full typed-data message; 65 bytes r ‖ s ‖ v, s low, v in {27, 28}."""
+        ...
+
+    def sign_transaction(self, transaction: Mapping[str, Any]) -> bytes:
+        """Raw signed transaction."""
+        ...
+
+
+class Clock(Protocol):
+    """Wall-clock time, for deadlines of our own work. Phases follow the chain's time (Chain.now)."""
+
+    def now(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Chain(Protocol):
+    """One TaskMarket with its registry and lens, as one account sees it. Reads name the latest block unless a
+    block is pinned. Writes simulate first (ContractRefused costs nothing), then wait for the receipt.
+    """
+
+    @property
+    def chain_id(self) -> int: ...
+    @property
+    def market(self) -> Address: ...
+    @property
+    def account(self) -> Address | None:
+        """Who sends transactions; None = read only (writes then raise Usage)."""
+        ...
+
+    def now(self) -> Timestamp:
+        """Time of a transaction mined now (the pending block's timestamp)."""
+        ...
+
+    # -- reads
+    def params(self) -> Params: ...
+    def task_count(self) -> int: ...
+    def open_tasks(self) -> int: ...
+    def task(self, task_id: TaskId) -> Task:
+        """Raises NotFound."""
+        ...
+
+    def round(self, task_id: TaskId, round: int) -> Round: ...
+    def entry(self, task_id: TaskId, round: int, miner: Address) -> Entry: ...
+    def phase(self, task_id: TaskId) -> PhaseInfo: ...
+    def ranked_tasks(self) -> list[RankedTask]:
+        """All tasks in Training, best first."""
+        ...
+
+    def locks(self, task_id: TaskId, account: Address) -> list[Lock]: ...
+    def credit(self, account: Address) -> Wei: ...
+    def balance(self, account: Address) -> Wei:
+        """Ether the account owns outside the market."""
+        ...
+
+    def liabilities(self) -> tuple[Wei, Wei]:
+        """(locked, credited) in the market."""
+        ...
+
+    def market_balance(self) -> Wei: ...
+    def winner(self, task_id: TaskId, round: int) -> Winner: ...
+    def watermark(self, model_hash: Hash32) -> WatermarkRecord: ...
+    def block_hash(self, height: int) -> Hash32: ...
+    def head(self) -> tuple[int, Hash32, int]:
+        """(blocks, head hash, cumulative difficulty)."""
+        ...
+
+    def genesis_hash(self) -> Hash32: ...
+    def verify_block(self, header: BlockHeader) -> bool: ...
+    def verify_proof(self, proof: TrainingProof, claim: Claim, signature: bytes) -> bool: ...
+
+    # -- the log
+    def task_posted(self, task_id: TaskId) -> TaskPosted: ...
+    def commits(self, task_id: TaskId, round: int) -> list[ModelCommitted]: ...
+    def released(self, task_id: TaskId, round: int) -> TestSetReleased | None: ...
+    def reveals(self, task_id: TaskId, round: int) -> list[ClaimRevealed]: ...
+    def openings(self, task_id: TaskId, round: int) -> list[ModelOpened]: ...
+    def settlements(self, task_id: TaskId) -> list[RoundSettled]: ...
+    def blocks(self, first: int = 0, count: int | None = None) -> list[BlockHeader]: ...
+
+    # -- writes, in the order a task lives
+    def post(self, terms: Terms, test_commitments: Sequence[Hash32]) -> Receipt:
+        """The receipt carries task_id."""
+        ...
+
+    def cancel(self, task_id: TaskId) -> Receipt: ...
+    def commit(
+        self,
+        task_id: TaskId,
+        round: int,
+        terms_hash: Hash32,
+        commitment: Hash32,
+        recovery: Locator,
+        deposit_wei: Wei,
+    ) -> Receipt: ...
+    def release(self, task_id: TaskId, test_set: TestSet, test_key: bytes) -> Receipt: ...
+    def reveal(
+        self, proof: TrainingProof, salt: bytes, claim: Claim, h_top: Hash32, signature: bytes
+    ) -> Receipt: ...
+    def nominate(self, task_id: TaskId, miner: Address) -> Receipt: ...
+    def open(
+        self,
+        proof: TrainingProof,
+        claim: Claim,
+        seal_key: bytes,
+        slot_key: bytes,
+        slot_path: Sequence[Hash32],
+    ) -> Receipt: ...
+    def advance(self, task_id: TaskId) -> Receipt: ...
+    def reclaim(self, task_id: TaskId, round: int, miner: Address) -> Receipt: ...
+    def withdraw(self, account: Address) -> Receipt: ...
+    def withdraw_to(self, to: Address) -> Receipt: ...
+
+
+class Storage(Protocol):
+    """Content-addressed storage (IPFS). Whatever is fetched is re-hashed to its locator before it is returned."""
+
+    def add(self, data: bytes) -> Locator:
+        """Adds and pins; the locator is recomputed here and must match what the node says."""
+        ...
+
+    def add_file(self, path: Path, progress: Progress = silent) -> Locator: ...
+
+    def fetch(self, locator: Locator, *, max_bytes: int, timeout: float = 60.0) -> bytes:
+        """Raises Unavailable after `timeout` seconds, VerificationFailed if the bytes do not hash to the
+        locator or are more than `max_bytes` (the fetch stops there).
+        """
+        ...
+
+    def pin(self, locator: Locator, timeout: float = 60.0) -> None: ...
+
+    def is_pinned(self, locator: Locator) -> bool: ...
+
+    def version(self) -> str:
+        """Raises StorageUnreachable."""
+        ...
+
+
+class Journal(Protocol):
+    """This role's own memory on disk: small JSON records by (kind, key), written durably before they return.
+    The chain is the truth; deleting the journal must be survivable.
+    """
+
+    def put(self, kind: str, key: str, record: Mapping[str, Any]) -> None:
+        """Inserts or replaces. Values are JSON; bytes are stored as 0x-hex by the caller."""
+        ...
+
+    def get(self, kind: str, key: str) -> dict[str, Any] | None: ...
+
+    def all(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
+        """In order of first insertion."""
+        ...
+
+    def delete(self, kind: str, key: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Samples in memory. x: float32 [n, *input_shape], finite, normalised; y: int64 [n], 0 <= y < classes."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """What the training child process needs; it is written to `work` as JSON, never pickled.
+
+    shards: paths of verified safetensors shards with tensors x and y. The child splits off its own validation
+    part, trains, embeds the watermark of every slot, and writes model.safetensors, progress.json and result.json
+    into `work`, each by rename. A rerun in the same folder resumes from its last checkpoint.
+    """
+
+    work: Path
+    architecture: Architecture
+    shards: tuple[Path, ...]
+    epochs: int
+    batch: int
+    learning_rate: float
+    device: str  # "auto", "cuda" or "cpu"
+    seed: int
+    init_key: bytes  # seeds the weight initialisation (32 bytes; secret)
+    slot_keys: tuple[bytes, ...]  # 32 bytes each; secret
+    payloads: tuple[bytes, ...]  # per slot: 32 bytes, the bits to embed (core.watermark.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainProgress:
+    """Where the child is; epoch counts from 0 to epochs. Reads are cheap."""
+
+    state: str  # "starting", "training", "done", "failed"
+    epoch: int
+    epochs: int
+    loss: float | None
+    validation_ppm: int | None  # best validation accuracy so far, ppm
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """A finished training."""
+
+    model: Path  # safetensors
+    model_bytes: int
+    validation_ppm: int
+    epochs: int
+    seconds: float
+    device: str
+
+
+class TrainHandle(Protocol):
+    """One training child process."""
+
+    def poll(self) -> TrainProgress: ...
+
+    def result(self) -> TrainResult:
+        """Raises Refused with the child's last words if it failed or is not done."""
+        ...
+
+    def kill(self) -> None:
+        """Ends the child; the work folder stays and can be resumed."""
+        ...
+
+
+class Trainer(Protocol):
+    """Everything that needs torch or safetensors."""
+
+    def start(self, job: TrainJob) -> TrainHandle: ...
+
+    def load_dataset(self, shards: Sequence[Path], *, input_shape: Sequence[int], classes: int) -> Dataset:
+        """Raises BadInput for anything but finite x of this shape and y in range."""
+        ...
+
+    def parse_dataset(self, data: bytes, *, input_shape: Sequence[int], classes: int) -> Dataset:
+        """The same from the bytes of one safetensors file (a released test set)."""
+        ...
+
+    def check_model(
+        self, model: bytes | Path, architecture: Architecture, *, max_bytes: int
+    ) -> dict[str, Any]:
+        """Parses safetensors and checks names, shapes, dtype float32 and finiteness against the architecture.
+
+        Returns {tensor name: numpy float32 array}. Raises VerificationFailed saying what was expected and found.
+        """
+        ...
+
+    def predict(
+        self,
+        weights: Mapping[str, Any],
+        architecture: Architecture,
+        x: NDArray[np.float32],
+        device: str = "cpu",
+    ) -> NDArray[np.int64]:
+        """Top-1 classes, shape [n], int64, by the pinned evaluator (float32, batches of 256)."""
+        ...

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Claim, Entry, Params, Phase, Reason, Round, Task, Terms, TestSet, TrainingProof} from "../types/Task.sol";
+import {IModelRegistry} from "./IModelRegistry.sol";
+
+/// @title ITaskMarket
+/// @notice Bounties, deposits and rounds of training tasks. Calls are listed as a task lives. Every rule number
+/// (P-n, M-n) is explained in docs/protocol.md.
+/// Assumes: block timestamps rise and lie within minutes of true time; keccak256 and sha256 have no collisions.
+interface ITaskMarket {
+    event TaskPosted(
+        uint256 indexed taskId,
+        address indexed requester,
+        bytes32 termsHash,
+        uint64 difficulty,
+        Terms terms,
+        bytes32[] testCommitments
+    );
+    event TaskCancelled(uint256 indexed taskId);
+    event ModelCommitted(
+        uint256 indexed taskId,
+        uint16 indexed round,
+        address indexed miner,
+        bytes32 commitment,
+        uint64 commitSeq,
+        bytes32 recovery
+    );
+    event TestSetReleased(
+        uint256 indexed taskId, uint16 indexed round, TestSet testSet, bytes32 testKey, uint40 revealEnd
+    );
+    event ClaimRevealed(
+        uint256 indexed taskId,
+        uint16 indexed round,
+        address indexed miner,
+        TrainingProof proof,
+        Claim claim,
+        bytes32 salt,
+        bytes32 hTop,
+        bytes signature,
+        bool qualifies
+    );
+    event ClaimDisplaced(uint256 indexed taskId, uint16 indexed round, address indexed miner, address owner);
+    event ClaimNominated(uint256 indexed taskId, uint16 indexed round, address indexed miner);
+    event LeaderStruck(uint256 indexed taskId, uint16 indexed round, address indexed miner, Reason reason);
+    event ModelOpened(
+        uint256 indexed taskId,
+        uint16 indexed round,
+        address indexed miner,
+        bytes32 sealKey,
+        bytes32 slotKey,
+        bytes32[] slotPath,
+        uint40 challengeEnd
+    );
+    event RoundSettled(
+        uint256 indexed taskId,
+        uint16 indexed round,
+        address indexed miner,
+        uint256 paidWei,
+        uint256 feeWei,
+        uint256 royaltyWei
+    );
+    event TaskVoided(uint256 indexed taskId, uint16 indexed round);
+    event TaskAborted(uint256 indexed taskId, uint16 indexed round);
+    event DepositReclaimed(uint256 indexed taskId, uint16 indexed round, address indexed miner, uint256 amountWei);
+    event Credited(address indexed account, uint256 amountWei, uint256 indexed taskId);
+    event Withdrawn(address indexed account, address indexed to, uint256 amountWei);
+
+    // ---------------------------------------------------------------- as a task lives
+
+    /// @notice Posts a task (P-11, P-12). Send exactly bountyWei x rounds + bondWei.
+    /// @param testCommitments one per round; H(TestSet)
+    function post(Terms calldata terms, bytes32[] calldata testCommitments) external payable returns (uint256 taskId);
+
+    /// @notice Takes a task back before its first commit; everything is credited to the requester (P-14).
+    function cancel(uint256 taskId) external;
+
+    /// @notice Commits to a sealed model during Training (P-30). Send the deposit with the first commit of a round,
+    /// nothing with a replacement. Warning: a replacement takes a new commitSeq.
+    /// @param termsHash the terms the miner trained for; protects against a reorg that re-points an id (P-15)
+    /// @param recovery locator of the proof encrypted under the miner's own key; only emitted
+    function commit(uint256 taskId, uint16 round, bytes32 termsHash, bytes32 commitment, bytes32 recovery)
+        external
+        payable;
+
+    /// @notice Publishes the test set's preimage and key; Revealing starts now (P-40). Requester only.
+    function release(uint256 taskId, TestSet calldata testSet, bytes32 testKey) external;
+
+    /// @notice Reveals a miner's claim (P-41). Anyone may send it; the signature is the miner's.
+    /// @param salt opens the commitment H(proofDigest, salt)
+    /// @param hTop top hash of the prediction tree (M-5)
+    /// @param signature 65 bytes r, s, v over the EIP-712 ScoreClaim; s must be low
+    function reveal(
+        TrainingProof calldata proof,
+        bytes32 salt,
+        Claim calldata claim,
+        bytes32 hTop,
+        bytes calldata signature
+    ) external;
+
+    /// @notice During Nominating, puts forward an unstruck qualifying claim; the best one leads (P-43).
+    function nominate(uint256 taskId, address miner) external;
+
+    /// @notice Opens the leading model: its sealing key and slot 0 of its watermark (P-50). Anyone may send it.
+    function open(
+        TrainingProof calldata proof,
+        Claim calldata claim,
+        bytes32 sealKey,
+        bytes32 slotKey,
+        bytes32[] calldata slotPath
+    ) external;
+
+    /// @notice Writes the fact that time has made due: settlement, strike of a silent leader, abortion or void (P-4).
+    /// Anyone may call it. Reverts with Market_NothingDue while the phase is still running.
+    function advance(uint256 taskId) external;
+
+    /// @notice Credits a miner its deposit once it is free (P-61), with its share of the bond if aborted (P-21).
+    function reclaim(uint256 taskId, uint16 round, address miner) external;
+
+    /// @notice Pays an account its whole credit. Anyone may call it; the money goes to the account.
+    function withdraw(address account) external;
+
+    /// @notice Pays the caller's whole credit to another address.
+    function withdrawTo(address to) external;
+
+    // ---------------------------------------------------------------- views
+
+    function phaseOf(uint256 taskId) external view returns (Phase phase, bool due, uint40 endsAt);
+    function taskOf(uint256 taskId) external view returns (Task memory);
+    function roundOf(uint256 taskId, uint16 round) external view returns (Round memory);
+    function entryOf(uint256 taskId, uint16 round, address miner) external view returns (Entry memory);
+    function creditOf(address account) external view returns (uint256 amountWei);
+    /// @return lockedWei escrowed bounties, bonds and deposits
+    /// @return creditedWei sum of all credits. balance >= lockedWei + creditedWei always (P-62)
+    function liabilities() external view returns (uint256 lockedWei, uint256 creditedWei);
+    /// @return tasks posted so far; ids run from 1 to this number
+    /// @return openTasks tasks not yet cold
+    /// @return commits the last commitSeq
+    function counters() external view returns (uint256 tasks, uint256 openTasks, uint256 commits);
+    function params() external view returns (Params memory);
+    function registry() external view returns (IModelRegistry);
+    function domainSeparator() external view returns (bytes32);
+    function proofDigest(TrainingProof calldata proof) external view returns (bytes32);
+    /// @notice Difficulty the market would fix for this workload if it were posted now (P-80).
+    function quoteDifficulty(Terms calldata terms) external view returns (uint64);
+    /// @notice True iff the proof and claim are the ones revealed and the signature is the miner's (P-71).
+    function verifyProof(TrainingProof calldata proof, Claim calldata claim, bytes calldata signature)
+        external
+        view
+        returns (bool);
+}
