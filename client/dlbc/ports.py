@@ -154,9 +154,7 @@ class Chain(Protocol):
         deposit_wei: Wei,
     ) -> Receipt: ...
     def release(self, task_id: TaskId, test_set: TestSet, test_key: bytes) -> Receipt: ...
-    def reveal(
-        self, proof: TrainingProof, salt: bytes, claim: Claim, h_top: Hash32, signature: bytes
-    ) -> Receipt: ...
+    def reveal(self, proof: TrainingProof, salt: bytes, claim: Claim, h_top: Hash32, signature: bytes) -> Receipt: ...
     def nominate(self, task_id: TaskId, miner: Address) -> Receipt: ...
     def open(
         self,
@@ -297,9 +295,7 @@ class Trainer(Protocol):
         """The same from the bytes of one safetensors file (a released test set)."""
         ...
 
-    def check_model(
-        self, model: bytes | Path, architecture: Architecture, *, max_bytes: int
-    ) -> dict[str, Any]:
+    def check_model(self, model: bytes | Path, architecture: Architecture, *, max_bytes: int) -> dict[str, Any]:
         """Parses safetensors and checks names, shapes, dtype float32 and finiteness against the architecture.
 
         Returns {tensor name: numpy float32 array}. Raises VerificationFailed saying what was expected and found.

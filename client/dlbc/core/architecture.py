@@ -1,12 +1,14 @@
 """Model families as names plus a config, never code: tensor names and shapes, parameters, FLOPs (P-80).
 
-The torch modules of `dlbc.adapters.ml.families` must have exactly these state dicts; a unit test compares them.
+The torch modules of `dlbc.adapters.ml.families` must have exactly these state dicts; a unit test compares
+them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -24,8 +26,8 @@ class Architecture:
     """A model of one of FAMILIES for inputs of shape `input_shape` (without the batch) and `classes` outputs.
 
     mlp: flatten, then Linear+ReLU for each width in `hidden`, then Linear to the classes.
-    cnn: input_shape is (channels, height, width); for each entry of `channels` a 3x3 convolution (padding 1), ReLU
-    and 2x2 max-pooling (floor); flatten; then as mlp.
+    cnn: input_shape is (channels, height, width); for each entry of `channels` a 3x3 convolution (padding 1),
+    ReLU and 2x2 max-pooling (floor); flatten; then as mlp.
     """
 
     family: str
@@ -42,14 +44,10 @@ def architecture_from_json(value: object) -> Architecture:
     known = {"family", "input_shape", "classes", "hidden", "channels"}
     for key in value:
         if key not in known:
-            raise BadInput(
-                f"architecture.{str(key)[:40]}: unknown setting; known are {', '.join(sorted(known))}"
-            )
+            raise BadInput(f"architecture.{str(key)[:40]}: unknown setting; known are {', '.join(sorted(known))}")
     family = value.get("family")
     if family not in FAMILIES:
-        raise BadInput(
-            f"architecture.family: expected one of {', '.join(FAMILIES)}, found {str(family)[:40]!r}"
-        )
+        raise BadInput(f"architecture.family: expected one of {', '.join(FAMILIES)}, found {str(family)[:40]!r}")
     input_shape = _sizes("input_shape", value.get("input_shape"), least=1, most=4)
     classes = _size("classes", value.get("classes"), 2, MAX_CLASSES)
     hidden = _sizes("hidden", value.get("hidden", []), least=0, most=MAX_LAYERS)
@@ -128,7 +126,7 @@ def _linears(architecture: Architecture) -> list[tuple[int, int]]:
     else:
         features = prod(architecture.input_shape)
     widths = (features, *architecture.hidden, architecture.classes)
-    return list(zip(widths[:-1], widths[1:], strict=True))
+    return list(pairwise(widths))
 
 
 def _size(name: str, value: object, least: int, most: int) -> int:
