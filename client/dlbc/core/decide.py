@@ -1,0 +1,258 @@
+"""From a snapshot of chain facts to the next action: every rule of the roles, with no clock, chain or disk in it.
+
+A decision is a function of facts alone, so that a role that was killed at any line decides the same thing again when
+it starts, and so that doing it twice is refused by the chain rather than paid twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from dlbc.core.types import (
+    ZERO_ADDRESS,
+    Address,
+    Entry,
+    Outcome,
+    Phase,
+    PhaseInfo,
+    RankedTask,
+    Round,
+    Task,
+    Timestamp,
+    Wei,
+)
+
+NO_DEADLINE = Timestamp(0)
+
+
+class Do(Enum):
+    """What a role does next with one task."""
+
+    WAIT = "wait"
+    TRAIN = "train"
+    COMMIT = "commit"
+    RELEASE = "release"
+    REVEAL = "reveal"
+    NOMINATE = "nominate"
+    OPEN = "open"
+    ADVANCE = "advance"
+    RECLAIM = "reclaim"
+    WITHDRAW = "withdraw"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do, why, and until when it is the right thing (0 = no deadline is known)."""
+
+    do: Do
+    why: str
+    until: Timestamp = NO_DEADLINE
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One task as the chain tells it at one moment; `round` is the current round."""
+
+    now: Timestamp
+    phase: PhaseInfo
+    task: Task
+    round: Round
+    finality_gap: int
+
+
+@dataclass(frozen=True, slots=True)
+class MinerFacts:
+    """What a miner knows of its entry in one round, beside the task's facts."""
+
+    me: Address
+    round_index: int  # the round the entry is in; earlier than facts.task.round = settled
+    entry: Entry
+    leader: Entry  # of facts.round.leader; all zero if nobody leads
+    model_ready: bool  # trained, sealed and uploaded
+    gave_up: str  # why this miner does not go on with the round (nothing to claim, no time left); "" = it does
+    credit: Wei
+
+
+# ------------------------------------------------------------------ anyone
+
+
+def decide_keeper(phase: PhaseInfo) -> Decision:
+    """Anyone may write what time has made due (P-4)."""
+    if phase.due:
+        return Decision(Do.ADVANCE, f"{phase.phase.label} is over", phase.ends_at)
+    if phase.phase.is_cold:
+        return Decision(Do.FINISH, f"the task is {phase.phase.label}")
+    return Decision(Do.WAIT, f"{phase.phase.label} runs", phase.ends_at)
+
+
+# ------------------------------------------------------------------ requester
+
+
+def decide_requester(facts: Facts, credit: Wei) -> Decision:
+    """The requester releases as early as finality allows, keeps time moving, and takes its money home."""
+    phase = facts.phase
+    if phase.phase.is_cold:
+        if credit > 0:
+            return Decision(Do.WITHDRAW, "the task is over and the market owes money")
+        return Decision(Do.FINISH, f"the task is {phase.phase.label}")
+    if phase.due:
+        return Decision(Do.ADVANCE, f"{phase.phase.label} is over", phase.ends_at)
+    if phase.phase is Phase.RELEASING:
+        earliest = Timestamp(facts.round.train_end + facts.finality_gap)
+        if facts.now < earliest:
+            return Decision(Do.WAIT, "commits have to be final before the release", earliest)
+        return Decision(Do.RELEASE, "commits are closed", phase.ends_at)
+    return Decision(Do.WAIT, f"{phase.phase.label} runs", phase.ends_at)
+
+
+# ------------------------------------------------------------------ miner
+
+
+def decide_miner(facts: Facts, mine: MinerFacts) -> Decision:
+    """The next step of one entry, from training to the money on the miner's own account."""
+    phase = _phase_of_round(facts, mine.round_index)
+    entry = mine.entry
+    if entry.commit_seq == 0:
+        return _before_commit(facts, mine, phase)
+    if phase.phase.is_cold:
+        if may_reclaim(entry, phase.phase, facts.task.outcome):
+            return Decision(Do.RECLAIM, f"the round is {phase.phase.label} and holds the deposit")
+        if mine.credit > 0:
+            return Decision(Do.WITHDRAW, "the market owes money")
+        return Decision(Do.FINISH, f"the round is {phase.phase.label}")
+    if phase.due:
+        return Decision(Do.ADVANCE, f"{phase.phase.label} is over", phase.ends_at)
+    if phase.phase is Phase.REVEALING and not entry.has_revealed:
+        if mine.gave_up:
+            return Decision(Do.WAIT, mine.gave_up, phase.ends_at)
+        return Decision(Do.REVEAL, "the test set is public", phase.ends_at)
+    if phase.phase is Phase.OPENING and facts.round.leader == mine.me:
+        return Decision(Do.OPEN, "this miner leads", phase.ends_at)
+    if phase.phase is Phase.NOMINATING and _may_lead(entry) and _beats(mine, facts.round):
+        return Decision(Do.NOMINATE, "the leader was struck and this claim is the best one known", phase.ends_at)
+    if _is_loser_after_reveal(entry, phase.phase):
+        return Decision(Do.RECLAIM, "the claim does not qualify, so its deposit is free", phase.ends_at)
+    return Decision(Do.WAIT, f"{phase.phase.label} runs", phase.ends_at)
+
+
+def may_reclaim(entry: Entry, phase: Phase, outcome: Outcome) -> bool:
+    """Whether a cold round still holds a deposit this entry may take back (P-21, P-61)."""
+    if not entry.holds_deposit or entry.is_struck:
+        return False
+    return phase is Phase.ABORTED or outcome is Outcome.ABORTED or entry.has_revealed
+
+
+def _before_commit(facts: Facts, mine: MinerFacts, phase: PhaseInfo) -> Decision:
+    if phase.phase is not Phase.TRAINING or phase.due or mine.gave_up:
+        return Decision(Do.FINISH, mine.gave_up or "commits are closed and nothing was committed")
+    if mine.model_ready:
+        return Decision(Do.COMMIT, "the model is trained and stored", phase.ends_at)
+    return Decision(Do.TRAIN, "Training runs", phase.ends_at)
+
+
+def _phase_of_round(facts: Facts, round_index: int) -> PhaseInfo:
+    if round_index < facts.task.round:
+        return PhaseInfo(Phase.SETTLED, due=False, ends_at=NO_DEADLINE)
+    return facts.phase
+
+
+def _may_lead(entry: Entry) -> bool:
+    return entry.has_revealed and entry.qualifies and not entry.is_struck
+
+
+def _beats(mine: MinerFacts, round: Round) -> bool:
+    if round.leader == ZERO_ADDRESS:
+        return True
+    if round.leader == mine.me:
+        return False
+    return (mine.entry.total, -mine.entry.commit_seq) > (mine.leader.total, -mine.leader.commit_seq)
+
+
+def _is_loser_after_reveal(entry: Entry, phase: Phase) -> bool:
+    after_reveal = phase in (Phase.OPENING, Phase.CHALLENGE, Phase.NOMINATING)
+    return after_reveal and entry.holds_deposit and entry.has_revealed and not (entry.qualifies or entry.is_struck)
+
+
+# ------------------------------------------------------------------ which task to train for
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A task in Training as a miner sees it, with what its own hardware needs."""
+
+    ranked: RankedTask
+    deposit_wei: Wei
+    seconds_needed: int  # to fetch, train, seal and upload on this machine
+
+
+def refuse_candidate(candidate: Candidate, *, now: Timestamp, balance_wei: int, gas_reserve_wei: int) -> str:
+    """Why this miner can't do the task now; "" = it can."""
+    left = candidate.ranked.train_end - now
+    if candidate.seconds_needed > left:
+        return f"training needs about {candidate.seconds_needed} s here, {max(0, left)} s are left"
+    needed = candidate.deposit_wei + gas_reserve_wei
+    if balance_wei < needed:
+        return f"deposit and gas need {needed} wei, the account holds {balance_wei} wei"
+    return ""
+
+
+def order_candidates(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Best first: the market's rank (P-81), which weighs by difficulty, re-weighed by what this hardware needs.
+
+    rank is proportional to 1 / D; replacing D by the seconds needed here gives rank * D / seconds. Ties: lowest id.
+    """
+    return sorted(
+        candidates,
+        key=lambda candidate: (
+            -(candidate.ranked.rank * candidate.ranked.difficulty // max(1, candidate.seconds_needed)),
+            candidate.ranked.task_id,
+        ),
+    )
+
+
+# ------------------------------------------------------------------ for people: who can do what next
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One thing somebody can do now, and until when (0 = no end)."""
+
+    who: str
+    what: str
+    until: Timestamp
+
+
+def next_moves(facts: Facts) -> list[Move]:
+    """Who can do what next with a task, most relevant first."""
+    phase, until = facts.phase, facts.phase.ends_at
+    if phase.due:
+        return [Move("anyone", "advance", NO_DEADLINE)]
+    match phase.phase:
+        case Phase.TRAINING:
+            moves = [Move("miners", "commit", until)]
+            if facts.round.commits == 0 and facts.task.round == 0:
+                moves.append(Move("requester", "cancel", until))
+            return moves
+        case Phase.RELEASING:
+            earliest = facts.round.train_end + facts.finality_gap
+            what = "release" if facts.now >= earliest else f"release from {earliest} on"
+            return [Move("requester", what, until)]
+        case Phase.REVEALING:
+            return [Move("committed miners", "reveal", until)]
+        case Phase.OPENING:
+            return [
+                Move(f"leader {facts.round.leader}", "open", until),
+                Move("miners that do not qualify", "reclaim", until),
+            ]
+        case Phase.CHALLENGE:
+            return [Move("anyone", "audit the opened model", until)]
+        case Phase.NOMINATING:
+            return [Move("anyone", "nominate a qualifying claim", until)]
+        case _:
+            return [
+                Move("miners with a deposit", "reclaim", NO_DEADLINE),
+                Move("whoever is owed money", "withdraw", NO_DEADLINE),
+            ]

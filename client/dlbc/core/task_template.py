@@ -1,0 +1,77 @@
+"""The commented TASK.toml that `dlbc task init` writes."""
+
+from __future__ import annotations
+
+import json
+
+from dlbc.core.errors import BadInput
+
+# Hidden layers (and convolutions) per data set, large enough for the watermark's two slots of 8,000 carriers each.
+_MODELS = {
+    ("digits", "mlp"): ("hidden = [256, 128]", 30, "0.9"),
+    ("digits", "cnn"): ("channels = [32, 64]\nhidden = [64]", 20, "0.9"),
+    ("fashion-mnist", "mlp"): ("hidden = [256, 128]", 8, "0.85"),
+    ("fashion-mnist", "cnn"): ("channels = [32, 64]\nhidden = [128]", 4, "0.85"),
+}
+
+_TEMPLATE = """\
+# A training task. Post it with: dlbc task post {path}
+name = {name}
+
+[data]
+# digits, fashion-mnist, or the path of an .npz file with arrays x (samples first) and y (class ids from 0)
+source = {source}
+# The share of the data that miners get to see only after they have committed, and the seed of the split.
+test_fraction = 0.2
+test_seed = 1
+
+[model]
+# mlp: flatten, then Linear+ReLU per hidden width. cnn: 3x3 convolution + ReLU + 2x2 pooling per channel count first.
+family = {family}
+{widths}
+
+[training]
+# What the workload (and with it the difficulty) is computed from; a miner may train as it likes.
+epochs = {epochs}
+batch = 128
+learning_rate = 0.001
+
+[money]
+# "1.5 ether", "200 gwei" or whole wei. Deposit and bond default to the least allowed, 10 % of the bounty.
+bounty = "1 ether"
+deposit = "0.1 ether"
+bond = "0.1 ether"
+# The part of the prize that goes to the miner of a declared parent model.
+royalty = 0.05
+
+[windows]
+# How long miners train, you may take to release, miners to reveal, the leader to open, anyone to check.
+train = "1h"
+release = "1h"
+reveal = "1h"
+open = "1h"
+challenge = "1h"
+
+[scoring]
+# The least share of correct answers that earns the bounty, and how many predictions may differ when re-run.
+min_score = {min_score}
+tolerance = 0.002
+"""
+
+
+def task_template(path: str, source: str, family: str) -> str:
+    """The text of a new task file for a built-in data set or an .npz file. Raises BadInput for an unknown family."""
+    if family not in ("mlp", "cnn"):
+        raise BadInput(f"family: expected mlp or cnn, found {family[:40]!r}")
+    widths, epochs, min_score = _MODELS.get((source, family)) or _MODELS["fashion-mnist", family]
+    stem = source.removesuffix(".npz").replace("\\", "/").rsplit("/", 1)[-1]
+    name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in stem).strip("-")
+    return _TEMPLATE.format(
+        path=path,
+        name=json.dumps(f"{name[:50] or 'task'}-{family}"),
+        source=json.dumps(source, ensure_ascii=False),
+        family=json.dumps(family),
+        widths=widths,
+        epochs=epochs,
+        min_score=min_score,
+    )
