@@ -1,0 +1,42 @@
+"""Who gets what when a round ends; every wei of the input is in exactly one share (P-21, P-60)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dlbc.core.errors import BadInput
+from dlbc.core.types import Wei
+
+BPS = 10_000
+
+
+class Settlement(NamedTuple):
+    """Shares of a settled round's bounty."""
+
+    paid_wei: Wei  # to the winner, with every rounding remainder
+    fee_wei: Wei  # to the fee receiver
+    royalty_wei: Wei  # to the miner of the declared parent
+
+
+class Abortion(NamedTuple):
+    """Shares of the requester's bond when a task is aborted."""
+
+    share_wei: Wei  # to each committer, on top of its deposit
+    pool_wei: Wei  # to the fee receiver, with the remainder
+
+
+def settlement(bounty_wei: int, fee_bps: int, royalty_bps: int, has_parent: bool) -> Settlement:
+    """Splits a round's bounty; fee and royalty are rounded down. Raises BadInput when they exceed it."""
+    if bounty_wei < 0 or fee_bps < 0 or royalty_bps < 0 or fee_bps + royalty_bps > BPS:
+        raise BadInput(f"payout: expected fee + royalty within {BPS} bps, found {fee_bps} + {royalty_bps}")
+    fee = bounty_wei * fee_bps // BPS
+    royalty = bounty_wei * royalty_bps // BPS if has_parent else 0
+    return Settlement(Wei(bounty_wei - fee - royalty), Wei(fee), Wei(royalty))
+
+
+def abortion(bond_wei: int, commits: int) -> Abortion:
+    """Splits the bond: half shared equally by the committers, the rest to the pool. Raises BadInput."""
+    if bond_wei < 0 or commits < 1:
+        raise BadInput(f"payout: expected at least one commit, found {commits}")
+    share = bond_wei // 2 // commits
+    return Abortion(Wei(share), Wei(bond_wei - share * commits))
