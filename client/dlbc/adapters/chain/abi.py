@@ -1,0 +1,110 @@
+"""The shipped artifacts, and what their ABIs say: how to call a function, read a log, name an error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from eth_utils.crypto import keccak
+
+from dlbc.adapters.chain import codec
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One function of a contract."""
+
+    name: str
+    selector: bytes
+    inputs: Sequence[codec.Item]
+    outputs: Sequence[codec.Item]
+
+    def encode(self, arguments: Sequence[Any]) -> bytes:
+        """Call data."""
+        return self.selector + codec.encode(self.inputs, arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a contract."""
+
+    name: str
+    topic: bytes
+    indexed: Sequence[codec.Item]
+    plain: Sequence[codec.Item]
+
+    def decode(self, topics: Sequence[bytes], data: bytes) -> dict[str, Any]:
+        """Arguments by snake_case name. Raises codec.Undecodable."""
+        if not topics or topics[0] != self.topic or len(topics) != len(self.indexed) + 1:
+            raise codec.Undecodable(f"not a {self.name}")
+        values = {}
+        for item, topic in zip(self.indexed, topics[1:], strict=True):
+            values[codec.snake(item["name"])] = codec.decode([item], topic)[0]
+        for item, value in zip(self.plain, codec.decode(self.plain, data), strict=True):
+            values[codec.snake(item["name"])] = value
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """One custom error."""
+
+    name: str
+    inputs: Sequence[codec.Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A compiled contract."""
+
+    name: str
+    functions: Mapping[str, Function]
+    events: Mapping[str, Event]
+    errors: Mapping[bytes, Error]
+    constructor: Sequence[codec.Item]
+    bytecode: bytes
+    deployed_bytecode: bytes
+
+
+@cache
+def load(name: str) -> Contract:
+    """A shipped contract: "TaskMarket", "ModelRegistry", "MarketLens" or "Errors"."""
+    text = resources.files("dlbc.adapters.chain").joinpath("artifacts", f"{name}.json").read_text()
+    return parse(json.loads(text))
+
+
+def parse(artifact: Mapping[str, Any]) -> Contract:
+    """An artifact of compile.py."""
+    functions: dict[str, Function] = {}
+    events: dict[str, Event] = {}
+    errors: dict[bytes, Error] = {}
+    constructor: Sequence[codec.Item] = ()
+    for entry in artifact["abi"]:
+        kind, inputs = entry["type"], entry.get("inputs", ())
+        if kind == "constructor":
+            constructor = inputs
+            continue
+        if kind not in {"function", "event", "error"}:
+            continue
+        name = entry["name"]
+        digest = keccak(text=f"{name}({','.join(codec.type_of(item) for item in inputs)})")
+        if kind == "function":
+            functions[name] = Function(name, digest[:4], inputs, entry["outputs"])
+        elif kind == "event":
+            indexed = [item for item in inputs if item["indexed"]]
+            events[name] = Event(name, digest, indexed, [item for item in inputs if not item["indexed"]])
+        else:
+            errors[digest[:4]] = Error(name, inputs)
+    return Contract(
+        name=artifact["contractName"],
+        functions=functions,
+        events=events,
+        errors=errors,
+        constructor=constructor,
+        bytecode=bytes.fromhex(artifact["bytecode"][2:]),
+        deployed_bytecode=bytes.fromhex(artifact["deployedBytecode"][2:]),
+    )

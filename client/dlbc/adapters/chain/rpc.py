@@ -1,0 +1,186 @@
+"""One Ethereum JSON-RPC endpoint over HTTP. Answers come from a stranger: they are bounded and type-checked here."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from web3 import HTTPProvider
+from web3.types import RPCEndpoint
+
+from dlbc.core.errors import ChainUnreachable, Usage, VerificationFailed
+
+MAX_RESPONSE_BYTES = 64 * 2**20
+ATTEMPTS = 4
+FIRST_PAUSE = 0.2
+BUSY_STATUS = frozenset({429, 502, 503, 504})
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class RpcError(Exception):
+    """The node answered with a JSON-RPC error object. Never leaves the chain adapter."""
+
+    def __init__(self, message: str, code: int = 0, data: object = None) -> None:
+        """`data` is whatever the node put there; for reverts a hex string."""
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.data = data
+
+
+class Rpc:
+    """Requests with a timeout, retries for a connection that fails, and a bound on the answer's size."""
+
+    def __init__(self, url: str, timeout: float = 20.0, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Raises Usage unless `url` is http or https. Sends nothing yet."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise Usage(f"rpc_url: expected something like http://127.0.0.1:8545, found {url[:80]!r}") from error
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise Usage(f"rpc_url: expected something like http://127.0.0.1:8545, found {url[:80]!r}")
+        host = f"{parts.hostname}:{port}" if port else parts.hostname
+        self.name = f"{parts.scheme}://{host}" + ("/…" if parts.path.strip("/") or parts.query else "")
+        """The URL without what may be a secret: user, path and query."""
+        self._sleep = sleep
+        self._timeout = timeout
+        session = _BoundedSession()
+        session.trust_env = parts.hostname not in LOOPBACK  # no proxy between us and our own machine
+        self._provider = HTTPProvider(
+            url, request_kwargs={"timeout": timeout}, session=session, exception_retry_configuration=None
+        )
+
+    def request(self, method: str, params: Sequence[object]) -> Any:
+        """The `result` member, or RpcError. Raises ChainUnreachable when nobody answers in JSON-RPC."""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self._sleep(FIRST_PAUSE * 2 ** (attempt - 1))
+            try:
+                return self._once(method, params)
+            except (requests.ConnectionError, requests.Timeout, _Busy) as error:
+                reason: Exception = error
+        raise ChainUnreachable(
+            f"the chain's RPC endpoint {self.name} does not answer ({_brief(reason)}); "
+            "start it (`dlbc devnet up`) or set DLBC_RPC_URL to one that runs"
+        ) from reason
+
+    def _once(self, method: str, params: Sequence[object]) -> Any:
+        try:
+            answer: Any = self._provider.make_request(RPCEndpoint(method), params)
+        except requests.HTTPError as error:
+            status = error.response.status_code if error.response is not None else 0
+            if status in BUSY_STATUS:
+                raise _Busy(f"HTTP status {status}") from error
+            try:
+                answer = (
+                    json.loads(error.response.content) if error.response is not None else None
+                )  # some nodes send their JSON-RPC error with a 4xx
+            except ValueError:
+                answer = None
+            if not isinstance(answer, dict) or "error" not in answer:
+                raise ChainUnreachable(
+                    f"{self.name} refused {method} with HTTP status {status}; check the RPC URL and its access key"
+                ) from error
+        except (requests.ConnectionError, requests.Timeout):
+            raise
+        except _TooLong as error:
+            raise RpcError(str(error)) from error
+        except requests.RequestException as error:
+            raise ChainUnreachable(f"{self.name}: {_brief(error)}; check the RPC URL") from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ChainUnreachable(
+                f"{self.name} answered {method} with something that is not JSON; is it an Ethereum RPC endpoint?"
+            ) from error
+        if not isinstance(answer, Mapping):
+            raise self.malformed(method, "a JSON-RPC object")
+        error_object = answer.get("error")
+        if error_object is not None:
+            if not isinstance(error_object, Mapping):
+                raise self.malformed(method, "a JSON-RPC error object")
+            code = error_object.get("code")
+            message = str(error_object.get("message", ""))[:500]
+            raise RpcError(message, code if isinstance(code, int) else 0, error_object.get("data"))
+        if "result" not in answer:
+            raise self.malformed(method, "a result")
+        return answer["result"]
+
+    def malformed(self, method: str, expected: str) -> VerificationFailed:
+        """The error for an answer of the wrong type."""
+        return VerificationFailed(f"{self.name} answered {method} without {expected}; use another RPC endpoint")
+
+    def quantity(self, method: str, params: Sequence[object]) -> int:
+        """A request whose result is a number."""
+        return self.as_quantity(method, self.request(method, params))
+
+    def data(self, method: str, params: Sequence[object]) -> bytes:
+        """A request whose result is bytes."""
+        return self.as_data(method, self.request(method, params))
+
+    def record(self, method: str, params: Sequence[object]) -> Mapping[str, Any] | None:
+        """A request whose result is an object or null."""
+        result = self.request(method, params)
+        if result is not None and not isinstance(result, Mapping):
+            raise self.malformed(method, "an object")
+        return result
+
+    def records(self, method: str, params: Sequence[object]) -> list[Mapping[str, Any]]:
+        """A request whose result is a list of objects."""
+        result = self.request(method, params)
+        if not isinstance(result, list) or not all(isinstance(item, Mapping) for item in result):
+            raise self.malformed(method, "a list of objects")
+        return result
+
+    def as_quantity(self, method: str, value: object) -> int:
+        """A hex number of at most 256 bits. Raises VerificationFailed."""
+        if isinstance(value, str) and value.startswith("0x") and len(value) <= 66:
+            try:
+                return int(value, 16)
+            except ValueError:
+                pass
+        raise self.malformed(method, "a hexadecimal number")
+
+    def as_data(self, method: str, value: object) -> bytes:
+        """Hex bytes. Raises VerificationFailed."""
+        if isinstance(value, str) and value.startswith("0x"):
+            try:
+                return bytes.fromhex(value[2:])
+            except ValueError:
+                pass
+        raise self.malformed(method, "hexadecimal bytes")
+
+
+class _Busy(Exception):
+    """The node or a proxy before it asks to come back later."""
+
+
+class _TooLong(requests.RequestException):
+    """The answer is over MAX_RESPONSE_BYTES."""
+
+
+class _BoundedSession(requests.Session):
+    """Reads at most MAX_RESPONSE_BYTES of a body."""
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        response = super().send(request, **(kwargs | {"stream": True}))
+        body = bytearray()
+        for chunk in response.iter_content(2**16):
+            body += chunk
+            if len(body) > MAX_RESPONSE_BYTES:
+                response.close()
+                raise _TooLong(f"the answer is longer than {MAX_RESPONSE_BYTES} bytes")
+        response._content = bytes(body)
+        return response
+
+
+def _brief(error: Exception) -> str:
+    """What a user can use of a connection error."""
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "connection refused or lost"
+    return " ".join(str(error).split())[:200]

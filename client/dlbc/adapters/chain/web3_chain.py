@@ -1,0 +1,505 @@
+"""The Chain port on a real chain: one TaskMarket with its registry and lens, through one RPC endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from eth_utils.address import is_checksum_formatted_address, to_checksum_address
+
+from dlbc.adapters.chain import abi, codec
+from dlbc.adapters.chain.errors import refusal
+from dlbc.adapters.chain.rpc import Rpc, RpcError
+from dlbc.adapters.chain.transactions import Mined, Sender, is_revert, revert_data
+from dlbc.core.difficulty import rank
+from dlbc.core.errors import ChainUnreachable, ContractRefused, NotFound, Usage, VerificationFailed
+from dlbc.core.types import (
+    Address,
+    BlockHeader,
+    Claim,
+    ClaimRevealed,
+    Entry,
+    Hash32,
+    Locator,
+    Lock,
+    ModelCommitted,
+    ModelOpened,
+    Params,
+    Phase,
+    PhaseInfo,
+    RankedTask,
+    Receipt,
+    Round,
+    RoundSettled,
+    Task,
+    TaskId,
+    TaskPosted,
+    Terms,
+    TestSet,
+    TestSetReleased,
+    Timestamp,
+    TrainingProof,
+    WatermarkRecord,
+    Wei,
+    Winner,
+)
+from dlbc.ports import Keys
+
+LENS_PAGE = 100
+MAX_LISTED = 100_000
+"""Tasks read at most for one ranked list: a lying count must not keep us busy for ever."""
+
+
+class Web3Chain:
+    """One market as one account sees it. Sends nothing before the first call, which checks chain and address."""
+
+    def __init__(
+        self,
+        rpc_url: str,
+        market: Address,
+        lens: Address | None = None,
+        keys: Keys | None = None,
+        deployment_block: int = 0,
+        expected_chain_id: int | None = None,
+        timeout: float = 20.0,
+        mining_deadline: float = 180.0,
+    ) -> None:
+        """`timeout`: seconds for one request; `mining_deadline`: seconds until a transaction must be mined.
+
+        Without a lens, lists are ranked here and `locks` is refused. Raises Usage for a malformed URL or address.
+        """
+        self._rpc = Rpc(rpc_url, timeout)
+        self._market_address = _address("market", market)
+        self._lens_address = _address("lens", lens) if lens else None
+        self._keys = keys
+        self._first_block = deployment_block
+        self._expected_chain_id = expected_chain_id
+        self._mining_deadline = mining_deadline
+
+    @cached_property
+    def chain_id(self) -> int:
+        """The chain's id, once chain and addresses are known to be the right ones."""
+        try:
+            chain_id = self._rpc.quantity("eth_chainId", [])
+            if self._expected_chain_id not in {None, chain_id}:
+                raise Usage(
+                    f"{self._rpc.name} is chain {chain_id}, expected is chain {self._expected_chain_id}; "
+                    "set DLBC_RPC_URL to an endpoint of that chain"
+                )
+            for name, address in (("market", self._market_address), ("lens", self._lens_address)):
+                if address and not self._rpc.data("eth_getCode", [address, "latest"]):
+                    raise Usage(
+                        f"there is no contract at the {name} address {address} on chain {chain_id} ({self._rpc.name}); "
+                        f"set DLBC_{name.upper()} to the deployed one, or deploy with `dlbc deploy`"
+                    )
+        except RpcError as error:
+            raise self._node_refused("the first request", error) from error
+        return chain_id
+
+    @property
+    def market(self) -> Address:
+        """The market's address."""
+        return self._market_address
+
+    @property
+    def account(self) -> Address | None:
+        """Who sends transactions."""
+        return self._keys.address if self._keys else None
+
+    @cached_property
+    def registry(self) -> Address:
+        """The ledger's address, as the market knows it."""
+        address: Address = self._market("registry")
+        return address
+
+    def now(self) -> Timestamp:
+        """Time of a transaction mined now; never before the latest block's."""
+        return Timestamp(max(self._block_time("pending"), self._block_time("latest")))
+
+    # ------------------------------------------------------------------ reads
+
+    def params(self) -> Params:
+        """The market's parameters."""
+        params: Params = self._market("params")
+        return params
+
+    def task_count(self) -> int:
+        """Tasks posted so far; ids run from 1 to this number."""
+        return int(self._market("counters")[0])
+
+    def open_tasks(self) -> int:
+        """Tasks not yet cold."""
+        return int(self._market("counters")[1])
+
+    def task(self, task_id: TaskId) -> Task:
+        """A task's facts. Raises NotFound."""
+        if not 0 < task_id < 2**256:
+            raise _no_task(task_id)
+        try:
+            task: Task = self._market("taskOf", task_id)
+        except ContractRefused as error:
+            if error.name == "Market_UnknownTask":
+                raise _no_task(task_id) from error
+            raise
+        if not task.posted_at:
+            raise _no_task(task_id)
+        return task
+
+    def round(self, task_id: TaskId, round: int) -> Round:
+        """A round's facts."""
+        facts: Round = self._market("roundOf", task_id, round)
+        return facts
+
+    def entry(self, task_id: TaskId, round: int, miner: Address) -> Entry:
+        """A miner's entry in a round."""
+        entry: Entry = self._market("entryOf", task_id, round, miner)
+        return entry
+
+    def phase(self, task_id: TaskId) -> PhaseInfo:
+        """The phase at the latest block's time."""
+        return PhaseInfo(*self._market("phaseOf", task_id))
+
+    def ranked_tasks(self) -> list[RankedTask]:
+        """All tasks in Training, best first; ties by lower id."""
+        count = min(self.task_count(), MAX_LISTED)
+        rows = self._ranked_by_lens(count) if self._lens_address else self._ranked_here(count)
+        return sorted(rows, key=lambda row: (-row.rank, row.task_id))
+
+    def locks(self, task_id: TaskId, account: Address) -> list[Lock]:
+        """What is locked for the account in this task. Raises Usage without a lens."""
+        if not self._lens_address:
+            raise Usage("listing locked amounts needs the market's lens; set DLBC_LENS to its address")
+        return list(self._view("MarketLens", self._lens_address, "locksOf", task_id, account))
+
+    def credit(self, account: Address) -> Wei:
+        """What the account may withdraw."""
+        return Wei(self._market("creditOf", account))
+
+    def balance(self, account: Address) -> Wei:
+        """Ether the account owns outside the market."""
+        return Wei(self._quantity("eth_getBalance", account, "latest"))
+
+    def liabilities(self) -> tuple[Wei, Wei]:
+        """(locked, credited) in the market."""
+        locked, credited = self._market("liabilities")
+        return Wei(locked), Wei(credited)
+
+    def market_balance(self) -> Wei:
+        """Ether the market holds."""
+        return self.balance(self._market_address)
+
+    def winner(self, task_id: TaskId, round: int) -> Winner:
+        """The settled winner of a round; its miner is ZERO_ADDRESS until then."""
+        winner: Winner = self._ledger("winnerOf", task_id, round)
+        return winner
+
+    def watermark(self, model_hash: Hash32) -> WatermarkRecord:
+        """Who registered the watermark of a settled model."""
+        record: WatermarkRecord = self._ledger("watermarkOf", model_hash)
+        return record
+
+    def block_hash(self, height: int) -> Hash32:
+        """Hash of a ledger block. Raises NotFound."""
+        try:
+            return Hash32(self._ledger("blockHash", height))
+        except ContractRefused as error:
+            if error.name == "Registry_UnknownBlock":
+                raise NotFound(str(error)) from error
+            raise
+
+    def head(self) -> tuple[int, Hash32, int]:
+        """(blocks, head hash, cumulative difficulty) of the ledger."""
+        blocks, head_hash, cumulative = self._ledger("head")
+        return blocks, Hash32(head_hash), cumulative
+
+    def genesis_hash(self) -> Hash32:
+        """What ledger block 0 links to."""
+        return Hash32(self._ledger("genesisHash"))
+
+    def verify_block(self, header: BlockHeader) -> bool:
+        """True iff the ledger stores exactly this block."""
+        return bool(self._ledger("verifyBlock", header))
+
+    def verify_proof(self, proof: TrainingProof, claim: Claim, signature: bytes) -> bool:
+        """True iff proof and claim were revealed and the signature is the miner's."""
+        return bool(self._market("verifyProof", proof, claim, signature))
+
+    # ------------------------------------------------------------------ the log
+
+    def task_posted(self, task_id: TaskId) -> TaskPosted:
+        """The posting of a task. Raises NotFound."""
+        for values in self._logs("TaskPosted", task_id):
+            posted: TaskPosted = codec.build(TaskPosted, values)
+            return posted
+        raise _no_task(task_id)
+
+    def commits(self, task_id: TaskId, round: int) -> list[ModelCommitted]:
+        """Commits and replacements of a round, oldest first."""
+        return [codec.build(ModelCommitted, values) for values in self._logs("ModelCommitted", task_id, round)]
+
+    def released(self, task_id: TaskId, round: int) -> TestSetReleased | None:
+        """The release of a round's test set, if it happened."""
+        for values in self._logs("TestSetReleased", task_id, round):
+            released: TestSetReleased = codec.build(TestSetReleased, values)
+            return released
+        return None
+
+    def reveals(self, task_id: TaskId, round: int) -> list[ClaimRevealed]:
+        """Reveals of a round, oldest first."""
+        return [codec.build(ClaimRevealed, values) for values in self._logs("ClaimRevealed", task_id, round)]
+
+    def openings(self, task_id: TaskId, round: int) -> list[ModelOpened]:
+        """Openings of a round, oldest first."""
+        return [codec.build(ModelOpened, values) for values in self._logs("ModelOpened", task_id, round)]
+
+    def settlements(self, task_id: TaskId) -> list[RoundSettled]:
+        """Settlements of a task's rounds, oldest first."""
+        return [codec.build(RoundSettled, values) for values in self._logs("RoundSettled", task_id)]
+
+    def blocks(self, first: int = 0, count: int | None = None) -> list[BlockHeader]:
+        """Ledger blocks `first` … as the log tells them, lowest first; verify_block says whether one is true."""
+        logs = self._registry_logs("BlockAppended")
+        headers: list[BlockHeader] = [values["header"] for values in logs]
+        end = len(headers) + first if count is None else first + count
+        return sorted((block for block in headers if first <= block.height < end), key=lambda block: block.height)
+
+    # ------------------------------------------------------------------ writes
+
+    def post(self, terms: Terms, test_commitments: Sequence[Hash32]) -> Receipt:
+        """Posts a task with its bounties and bond; the receipt carries its id."""
+        value = terms.bounty_wei * len(test_commitments) + terms.bond_wei
+        mined = self._send("post", terms, list(test_commitments), value=value)
+        event = abi.load("TaskMarket").events["TaskPosted"]
+        for log in mined.logs:
+            topics = log.get("topics")
+            if isinstance(topics, list) and topics and topics[0] == "0x" + event.topic.hex():
+                return _receipt("post", mined, self._decode_log(event, log)["task_id"])
+        raise self._rpc.malformed("eth_getTransactionReceipt", "the TaskPosted event")
+
+    def cancel(self, task_id: TaskId) -> Receipt:
+        """Takes a task back before its first commit."""
+        return self._write("cancel", task_id)
+
+    def commit(
+        self,
+        task_id: TaskId,
+        round: int,
+        terms_hash: Hash32,
+        commitment: Hash32,
+        recovery: Locator,
+        deposit_wei: Wei,
+    ) -> Receipt:
+        """Commits to a sealed model; a replacement sends a deposit of 0."""
+        return self._write("commit", task_id, round, terms_hash, commitment, recovery, value=deposit_wei)
+
+    def release(self, task_id: TaskId, test_set: TestSet, test_key: bytes) -> Receipt:
+        """Publishes the test set and its key."""
+        return self._write("release", task_id, test_set, test_key)
+
+    def reveal(self, proof: TrainingProof, salt: bytes, claim: Claim, h_top: Hash32, signature: bytes) -> Receipt:
+        """Reveals a miner's claim."""
+        return self._write("reveal", proof, salt, claim, h_top, signature)
+
+    def nominate(self, task_id: TaskId, miner: Address) -> Receipt:
+        """Puts forward a qualifying claim after a strike."""
+        return self._write("nominate", task_id, miner)
+
+    def open(
+        self,
+        proof: TrainingProof,
+        claim: Claim,
+        seal_key: bytes,
+        slot_key: bytes,
+        slot_path: Sequence[Hash32],
+    ) -> Receipt:
+        """Opens the leading model."""
+        return self._write("open", proof, claim, seal_key, slot_key, list(slot_path))
+
+    def advance(self, task_id: TaskId) -> Receipt:
+        """Writes the fact that time has made due."""
+        return self._write("advance", task_id)
+
+    def reclaim(self, task_id: TaskId, round: int, miner: Address) -> Receipt:
+        """Credits a miner its free deposit."""
+        return self._write("reclaim", task_id, round, miner)
+
+    def withdraw(self, account: Address) -> Receipt:
+        """Pays an account its whole credit."""
+        return self._write("withdraw", account)
+
+    def withdraw_to(self, to: Address) -> Receipt:
+        """Pays the sender's whole credit to another address."""
+        return self._write("withdrawTo", to)
+
+    # ------------------------------------------------------------------ how
+
+    @cached_property
+    def _sender(self) -> Sender:
+        if self._keys is None:
+            raise Usage("sending a transaction needs an account; give --account or set DLBC_ACCOUNT")
+        return Sender(self._rpc, self.chain_id, self._keys, self._mining_deadline)
+
+    def _send(self, name: str, *arguments: Any, value: int = 0) -> Mined:
+        data = abi.load("TaskMarket").functions[name].encode(arguments)
+        return self._sender.send(name, self._market_address, data, value)
+
+    def _write(self, name: str, *arguments: Any, value: int = 0) -> Receipt:
+        return _receipt(name, self._send(name, *arguments, value=value))
+
+    def _market(self, name: str, *arguments: Any) -> Any:
+        return self._view("TaskMarket", self._market_address, name, *arguments)
+
+    def _ledger(self, name: str, *arguments: Any) -> Any:
+        return self._view("ModelRegistry", self.registry, name, *arguments)
+
+    def _view(self, contract: str, address: Address, name: str, *arguments: Any) -> Any:
+        """One eth_call at the latest block, decoded; several outputs come as a tuple."""
+        _ = self.chain_id
+        function = abi.load(contract).functions[name]
+        request = {"to": address, "data": "0x" + function.encode(arguments).hex()}
+        try:
+            answer = self._rpc.data("eth_call", [request, "latest"])
+        except RpcError as error:
+            if is_revert(error):
+                raise refusal(name, revert_data(error), error.message) from error
+            raise self._node_refused(name, error) from error
+        try:
+            values = codec.decode(function.outputs, answer)
+        except codec.Undecodable as error:
+            raise VerificationFailed(
+                f"{name} of {contract} {address} answered {len(answer)} bytes that are not what its ABI says; "
+                f"check the address and the endpoint {self._rpc.name}"
+            ) from error
+        return values[0] if len(values) == 1 else values
+
+    def _quantity(self, method: str, *params: object) -> int:
+        _ = self.chain_id
+        try:
+            return self._rpc.quantity(method, list(params))
+        except RpcError as error:
+            raise self._node_refused(method, error) from error
+
+    def _block_time(self, tag: str) -> int:
+        """A block's timestamp; 0 if the node has no such block."""
+        _ = self.chain_id
+        try:
+            block = self._rpc.record("eth_getBlockByNumber", [tag, False])
+        except RpcError as error:
+            if tag == "pending":
+                return 0
+            raise self._node_refused("eth_getBlockByNumber", error) from error
+        return self._rpc.as_quantity("eth_getBlockByNumber", block.get("timestamp")) if block else 0
+
+    def _node_refused(self, what: str, error: RpcError) -> ChainUnreachable:
+        return ChainUnreachable(f"{self._rpc.name} refused {what} ({error.message[:200]}); use another RPC endpoint")
+
+    # -- the ranked list
+
+    def _ranked_by_lens(self, count: int) -> list[RankedTask]:
+        rows: list[RankedTask] = []
+        first, page = 1, LENS_PAGE
+        assert self._lens_address is not None
+        while first <= count:
+            try:
+                rows += self._view("MarketLens", self._lens_address, "rankedTasks", first, page)
+                first += page
+            except (ChainUnreachable, ContractRefused):  # out of gas in one call: the node's limit is lower than ours
+                if page == 1:
+                    raise
+                page = max(1, page // 4)
+        return rows
+
+    def _ranked_here(self, count: int) -> list[RankedTask]:
+        now, aging = self._block_time("latest"), self.params().aging_seconds
+        rows = []
+        for task_id in map(TaskId, range(1, count + 1)):
+            info = self.phase(task_id)
+            if info.phase is not Phase.TRAINING or info.due:
+                continue
+            task, facts = self.task(task_id), None
+            facts = self.round(task_id, task.round)
+            rows.append(
+                RankedTask(
+                    task_id=task_id,
+                    rank=rank(task.bounty_wei, max(0, now - task.posted_at), task.difficulty, aging),
+                    bounty_wei=task.bounty_wei,
+                    difficulty=task.difficulty,
+                    posted_at=task.posted_at,
+                    train_end=facts.train_end,
+                    commits=facts.commits,
+                )
+            )
+        return rows
+
+    # -- the log
+
+    def _logs(self, event: str, *indexed: int) -> list[dict[str, Any]]:
+        return self._events(self._market_address, abi.load("TaskMarket").events[event], indexed)
+
+    def _registry_logs(self, event: str) -> list[dict[str, Any]]:
+        return self._events(self.registry, abi.load("ModelRegistry").events[event], ())
+
+    def _events(self, address: Address, event: abi.Event, indexed: Sequence[int]) -> list[dict[str, Any]]:
+        """Decoded logs of one event, oldest first, in block ranges that the node accepts."""
+        topics = ["0x" + event.topic.hex(), *(f"0x{value:064x}" for value in indexed)]
+        last = self._quantity("eth_blockNumber")
+        first, span = self._first_block, max(1, last - self._first_block + 1)
+        found: list[Mapping[str, Any]] = []
+        while first <= last:
+            end = min(last, first + span - 1)
+            query = {"address": address, "topics": topics, "fromBlock": hex(first), "toBlock": hex(end)}
+            try:
+                found += self._rpc.records("eth_getLogs", [query])
+            except RpcError as error:
+                if span == 1:
+                    raise self._node_refused("eth_getLogs", error) from error
+                span = max(1, span // 2)
+                continue
+            first = end + 1
+        decoded = [
+            (self._decode_log(event, log, address, topics), log) for log in found if log.get("removed") is not True
+        ]
+        decoded.sort(key=lambda pair: (pair[0]["block_number"], self._log_index(pair[1])))
+        return [values for values, _ in decoded]
+
+    def _decode_log(
+        self, event: abi.Event, log: Mapping[str, Any], address: Address | None = None, asked: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Arguments plus block_number. Raises VerificationFailed for a log that was not asked for."""
+        method = "eth_getLogs"
+        topics = log.get("topics")
+        if not isinstance(topics, list) or len(topics) < len(asked):
+            raise self._rpc.malformed(method, "the log's topics")
+        given = [self._rpc.as_data(method, topic) for topic in topics]
+        if (address and str(log.get("address")).lower() != address.lower()) or any(
+            have != bytes.fromhex(want[2:]) for have, want in zip(given, asked, strict=False)
+        ):
+            raise self._rpc.malformed(method, "logs of the contract and topics that were asked for only")
+        try:
+            values = event.decode(given, self._rpc.as_data(method, log.get("data")))
+        except codec.Undecodable as error:
+            raise self._rpc.malformed(method, f"a {event.name} that decodes as its ABI says") from error
+        return values | {"block_number": self._rpc.as_quantity(method, log.get("blockNumber"))}
+
+    def _log_index(self, log: Mapping[str, Any]) -> int:
+        return self._rpc.as_quantity("eth_getLogs", log.get("logIndex"))
+
+
+def _receipt(call: str, mined: Mined, task_id: TaskId | None = None) -> Receipt:
+    return Receipt(call, mined.tx_hash, mined.block_number, mined.gas_used, task_id)
+
+
+def _no_task(task_id: int) -> NotFound:
+    return NotFound(f"there is no task {str(task_id)[:80]}; `dlbc task list` shows those that exist")
+
+
+def _address(name: str, value: str) -> Address:
+    """An EIP-55 address; lower case is accepted, a wrong checksum is not. Raises Usage."""
+    try:
+        checksummed = to_checksum_address(value)
+    except (ValueError, TypeError) as error:
+        raise Usage(f"{name}: expected an address of 20 bytes in hex, found {str(value)[:60]!r}") from error
+    if is_checksum_formatted_address(value) and value != checksummed:
+        raise Usage(f"{name}: {value} has a wrong checksum; copy the address again")
+    return Address(checksummed)
