@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IMarketLens} from "./interfaces/IMarketLens.sol";
+import {ITaskMarket} from "./interfaces/ITaskMarket.sol";
+import {DifficultyLib} from "./libraries/DifficultyLib.sol";
+import {Errors} from "./libraries/Errors.sol";
+import {PayoutLib} from "./libraries/PayoutLib.sol";
+import {Entry, Lock, LockKind, Outcome, Phase, RankedTask, Round, Task} from "./types/Task.sol";
+
+/// @title MarketLens
+/// @notice Views that loop. They are for eth_call: no contract may depend on their gas.
+contract MarketLens is IMarketLens {
+    /// @inheritdoc IMarketLens
+    ITaskMarket public immutable market;
+
+    constructor(address market_) {
+        if (market_ == address(0)) revert Errors.Market_ZeroAddress();
+        market = ITaskMarket(market_);
+    }
+
+    /// @inheritdoc IMarketLens
+    function rankedTasks(uint256 firstId, uint256 count) external view returns (RankedTask[] memory) {
+        (uint256 first, uint256 last) = _clip(firstId, count);
+        uint256 agingSeconds = market.params().agingSeconds;
+        RankedTask[] memory rows = new RankedTask[](last - first);
+        uint256 found;
+        for (uint256 taskId = first; taskId < last; ++taskId) {
+            (Phase phase, bool due,) = market.phaseOf(taskId);
+            if (phase == Phase.Training && !due) _insert(rows, found++, _rowOf(taskId, agingSeconds));
+        }
+        RankedTask[] memory ranked = new RankedTask[](found);
+        for (uint256 i; i < found; ++i) {
+            ranked[i] = rows[i];
+        }
+        return ranked;
+    }
+
+    /// @inheritdoc IMarketLens
+    function phases(uint256 firstId, uint256 count)
+        external
+        view
+        returns (Phase[] memory phase, bool[] memory due, uint40[] memory endsAt)
+    {
+        (uint256 first, uint256 last) = _clip(firstId, count);
+        phase = new Phase[](last - first);
+        due = new bool[](last - first);
+        endsAt = new uint40[](last - first);
+        for (uint256 i; i < last - first; ++i) {
+            (phase[i], due[i], endsAt[i]) = market.phaseOf(first + i);
+        }
+    }
+
+    /// @inheritdoc IMarketLens
+    function locksOf(uint256 taskId, address account) external view returns (Lock[] memory) {
+        Task memory task = market.taskOf(taskId);
+        if (task.requester == address(0)) revert Errors.Market_UnknownTask(taskId);
+        // at most bounty, bond, one deposit a round and one share of the bond
+        Lock[] memory rows = new Lock[](uint256(task.round) + 4);
+        uint256 found;
+        if (task.requester == account && task.outcome == Outcome.None) {
+            (rows[0], rows[1]) = _requesterLocks(taskId, task);
+            found = 2;
+        }
+        for (uint16 index; index <= task.round; ++index) {
+            Entry memory entry = market.entryOf(taskId, index, account);
+            bool isAborted = index == task.round && task.outcome == Outcome.Aborted;
+            bool isCold = index < task.round || task.outcome != Outcome.None;
+            // an unrevealed deposit is lost, not locked, once the round is cold
+            if (!entry.holdsDeposit || (isCold && !entry.hasRevealed && !isAborted)) continue;
+            Lock memory row = _depositLock(taskId, task, index, entry, account, isCold);
+            rows[found++] = row;
+            if (isAborted) {
+                (uint256 shareWei,) = PayoutLib.abortion(task.bondWei, market.roundOf(taskId, index).commits);
+                rows[found++] = Lock(LockKind.Bond, index, shareWei, row.freeAt, row.freedBy);
+            }
+        }
+        Lock[] memory locks = new Lock[](found);
+        for (uint256 i; i < found; ++i) {
+            locks[i] = rows[i];
+        }
+        return locks;
+    }
+
+    function _requesterLocks(uint256 taskId, Task memory task)
+        private
+        view
+        returns (Lock memory bounty, Lock memory bond)
+    {
+        (Phase phase,, uint40 endsAt) = market.phaseOf(taskId);
+        Round memory round = market.roundOf(taskId, task.round);
+        string memory freedBy = "advance(taskId)";
+        uint40 freeAt = endsAt;
+        if (phase == Phase.Training && round.commits == 0 && task.round == 0) {
+            (freedBy, freeAt) = ("cancel(taskId)", task.postedAt);
+        } else if (phase == Phase.Training && round.commits != 0) {
+            (freedBy, freeAt) = ("release(taskId, testSet, testKey), then advance(taskId)", 0);
+        } else if (phase == Phase.Releasing) {
+            freedBy = "release(taskId, testSet, testKey), else advance(taskId) with half of the bond lost";
+        } else if (round.leader != address(0) && phase != Phase.Challenge) {
+            (freedBy, freeAt) = ("open(...) by the leader, then advance(taskId)", 0);
+        }
+        bounty = Lock(LockKind.Bounty, task.round, uint256(task.bountyWei) * (task.rounds - task.round), freeAt, freedBy);
+        bond = Lock(LockKind.Bond, task.round, task.bondWei, freeAt, freedBy);
+    }
+
+    function _depositLock(
+        uint256 taskId,
+        Task memory task,
+        uint16 index,
+        Entry memory entry,
+        address account,
+        bool isCold
+    ) private view returns (Lock memory) {
+        string memory freedBy = "reclaim(taskId, round, miner)";
+        uint40 freeAt;
+        Round memory round = market.roundOf(taskId, index);
+        if (isCold) {
+            freeAt = task.postedAt;
+        } else if (!entry.hasRevealed) {
+            freedBy = "reveal(...) once the test set is released, then reclaim(taskId, round, miner)";
+        } else if (!entry.qualifies) {
+            freeAt = round.revealEnd;
+        } else if (round.leader == account && round.challengeEnd == 0) {
+            freedBy = "open(...) if it leads when reveals end, then reclaim(taskId, round, miner) once settled";
+        } else {
+            freedBy = "advance(taskId) until the round is cold, then reclaim(taskId, round, miner)";
+            freeAt = round.challengeEnd;
+        }
+        return Lock(LockKind.Deposit, index, task.depositWei, freeAt, freedBy);
+    }
+
+    function _rowOf(uint256 taskId, uint256 agingSeconds) private view returns (RankedTask memory) {
+        Task memory task = market.taskOf(taskId);
+        Round memory round = market.roundOf(taskId, task.round);
+        return RankedTask({
+            taskId: taskId,
+            rank: DifficultyLib.rankDown(
+                task.bountyWei, block.timestamp - task.postedAt, agingSeconds, task.difficulty
+            ),
+            bountyWei: task.bountyWei,
+            difficulty: task.difficulty,
+            postedAt: task.postedAt,
+            trainEnd: round.trainEnd,
+            commits: round.commits
+        });
+    }
+
+    /// @dev Insertion sort, best rank first; of equal ranks the lower id stays first.
+    function _insert(RankedTask[] memory rows, uint256 found, RankedTask memory row) private pure {
+        uint256 i = found;
+        for (; i > 0 && rows[i - 1].rank < row.rank; --i) {
+            rows[i] = rows[i - 1];
+        }
+        rows[i] = row;
+    }
+
+    /// @return first at least 1
+    /// @return last one past the end; at least first
+    function _clip(uint256 firstId, uint256 count) private view returns (uint256 first, uint256 last) {
+        (uint256 tasks,,) = market.counters();
+        first = firstId == 0 ? 1 : firstId;
+        uint256 end = tasks + 1;
+        if (first > end) first = end;
+        last = count < end - first ? first + count : end;
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
+import {Errors} from "./libraries/Errors.sol";
+import {BlockHeader, Watermark, Winner} from "./types/Task.sol";
+
+/// @title ModelRegistry
+/// @notice Hash-linked blocks, one per settled round. Only block hashes are stored; the rest is in the event.
+/// Assumes: the market calls append once per settled round, after recordOpening of the winning claim.
+contract ModelRegistry is IModelRegistry {
+    uint16 private constant VERSION = 1;
+
+    /// @dev Where a model was settled first.
+    struct Origin {
+        // one slot
+        uint128 taskId; // not zero: ids are sequential from 1
+        uint16 round;
+        uint64 commitSeq;
+    }
+
+    struct Head {
+        // one slot
+        uint64 blocks;
+        uint128 cumulativeDifficulty;
+    }
+
+    /// @inheritdoc IModelRegistry
+    address public immutable market;
+    /// @inheritdoc IModelRegistry
+    bytes32 public immutable genesisHash;
+
+    Head private _head;
+    mapping(uint256 height => bytes32) private _blockHashes;
+    mapping(uint256 taskId => mapping(uint256 round => Winner)) private _winners;
+    mapping(bytes32 modelHash => Origin) private _origins;
+
+    /// @param market_ address the market has or will get (precomputed from the deployer's nonce)
+    constructor(address market_) {
+        if (market_ == address(0)) revert Errors.Market_ZeroAddress();
+        market = market_;
+        genesisHash = keccak256(abi.encode(bytes32("DLBC"), block.chainid, address(this)));
+    }
+
+    /// @inheritdoc IModelRegistry
+    function recordOpening(
+        uint256 taskId,
+        uint16 round,
+        bytes32 modelHash,
+        bytes32 proofDigest,
+        bytes32 watermarkRoot,
+        bytes32 parentModel
+    ) external {
+        // Check
+        _checkMarket();
+        // Effect
+        Winner storage winner = _winners[taskId][round];
+        winner.modelHash = modelHash;
+        winner.proofDigest = proofDigest;
+        winner.watermarkRoot = watermarkRoot;
+        winner.parentModel = parentModel;
+    }
+
+    /// @inheritdoc IModelRegistry
+    function append(
+        uint256 taskId,
+        uint16 round,
+        address miner,
+        uint64 commitSeq,
+        uint64 total,
+        uint32 scorePpm,
+        uint64 difficulty,
+        uint32 openTasks
+    ) external returns (bytes32 hash) {
+        // Check
+        _checkMarket();
+        // Effect
+        Winner storage winner = _winners[taskId][round];
+        bytes32 modelHash = winner.modelHash;
+        BlockHeader memory header;
+        header.version = VERSION;
+        header.height = _head.blocks;
+        header.previousHash = _headHash();
+        header.taskId = taskId;
+        header.round = round;
+        header.modelHash = modelHash;
+        header.proofDigest = winner.proofDigest;
+        header.miner = miner;
+        header.total = total;
+        header.scorePpm = scorePpm;
+        header.difficulty = difficulty;
+        header.cumulativeDifficulty = _head.cumulativeDifficulty + difficulty;
+        header.timestamp = uint40(block.timestamp);
+        header.openTasks = openTasks;
+        hash = keccak256(abi.encode(header));
+
+        _blockHashes[header.height] = hash;
+        _head = Head({blocks: header.height + 1, cumulativeDifficulty: header.cumulativeDifficulty});
+        winner.miner = miner;
+        winner.total = total;
+        // Assumes: fewer than 2^32 blocks; each costs a bounty and 200,000 gas
+        winner.height = uint32(header.height);
+        if (_origins[modelHash].taskId == 0) {
+            _origins[modelHash] = Origin({taskId: uint128(taskId), round: round, commitSeq: commitSeq});
+        }
+        emit BlockAppended(header.height, hash, taskId, header);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function winnerOf(uint256 taskId, uint16 round) external view returns (Winner memory) {
+        return _winners[taskId][round];
+    }
+
+    /// @inheritdoc IModelRegistry
+    function minerOf(bytes32 modelHash) external view returns (address) {
+        Origin storage origin = _origins[modelHash];
+        return _winners[origin.taskId][origin.round].miner;
+    }
+
+    /// @inheritdoc IModelRegistry
+    function watermarkOf(bytes32 modelHash) external view returns (Watermark memory) {
+        Origin memory origin = _origins[modelHash];
+        Winner storage winner = _winners[origin.taskId][origin.round];
+        return Watermark({
+            root: winner.watermarkRoot,
+            miner: winner.miner,
+            commitSeq: origin.commitSeq,
+            taskId: origin.taskId,
+            round: origin.round
+        });
+    }
+
+    /// @inheritdoc IModelRegistry
+    function verifyBlock(BlockHeader calldata header) external view returns (bool) {
+        return header.height < _head.blocks && _blockHashes[header.height] == keccak256(abi.encode(header));
+    }
+
+    /// @inheritdoc IModelRegistry
+    function blockHash(uint256 height) external view returns (bytes32) {
+        if (height >= _head.blocks) revert Errors.Registry_UnknownBlock(height, _head.blocks);
+        return _blockHashes[height];
+    }
+
+    /// @inheritdoc IModelRegistry
+    function head() external view returns (uint64 blocks, bytes32 headHash, uint128 cumulativeDifficulty) {
+        return (_head.blocks, _headHash(), _head.cumulativeDifficulty);
+    }
+
+    function _headHash() private view returns (bytes32) {
+        uint64 blocks = _head.blocks;
+        return blocks == 0 ? genesisHash : _blockHashes[blocks - 1];
+    }
+
+    function _checkMarket() private view {
+        if (msg.sender != market) revert Errors.Registry_NotMarket(msg.sender, market);
+    }
+}

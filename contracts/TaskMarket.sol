@@ -1,0 +1,666 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
+import {ITaskMarket} from "./interfaces/ITaskMarket.sol";
+import {BoundsLib} from "./libraries/BoundsLib.sol";
+import {DifficultyLib} from "./libraries/DifficultyLib.sol";
+import {Errors} from "./libraries/Errors.sol";
+import {LedgerLib} from "./libraries/LedgerLib.sol";
+import {MerkleLib} from "./libraries/MerkleLib.sol";
+import {PayoutLib} from "./libraries/PayoutLib.sol";
+import {PhaseLib} from "./libraries/PhaseLib.sol";
+import {ProofLib} from "./libraries/ProofLib.sol";
+import {ScoreLib} from "./libraries/ScoreLib.sol";
+import {
+    Claim, Entry, Outcome, Params, Phase, Reason, Round, Task, Terms, TestSet, TrainingProof, Workload
+} from "./types/Task.sol";
+
+/// @title TaskMarket
+/// @notice Escrows bounties and deposits and runs the rounds of every task. Immutable: no owner, no proxy, no pause.
+/// Assumes: block.timestamp plus any window fits uint40 (until the year 36,000).
+contract TaskMarket is ITaskMarket {
+    using LedgerLib for LedgerLib.Ledger;
+
+    struct Counters {
+        uint64 tasks; // posted so far; ids start at 1
+        uint32 openTasks; // not yet cold
+    }
+
+    /// @inheritdoc ITaskMarket
+    IModelRegistry public immutable registry;
+
+    uint16 private immutable FEE_BPS;
+    uint16 private immutable MAX_ROYALTY_BPS;
+    uint32 private immutable MIN_WINDOW;
+    uint32 private immutable MAX_WINDOW;
+    uint32 private immutable FINALITY_GAP;
+    uint32 private immutable AGING_SECONDS;
+    uint32 private immutable WEIGHT_COMPLEXITY;
+    uint32 private immutable WEIGHT_NETWORK;
+    uint32 private immutable WEIGHT_DATA;
+    uint32 private immutable WEIGHT_QUEUE;
+    address private immutable FEE_RECEIVER;
+    uint256 private immutable CACHED_CHAIN_ID;
+    bytes32 private immutable CACHED_DOMAIN_SEPARATOR;
+
+    LedgerLib.Ledger private _ledger;
+    Counters private _counters;
+    mapping(uint256 taskId => Task) private _tasks;
+    mapping(uint256 taskId => mapping(uint256 round => Round)) private _rounds;
+    mapping(uint256 taskId => mapping(uint256 round => mapping(address miner => Entry))) private _entries;
+    /// @dev Who revealed this model with the lowest commitSeq so far (P-33).
+    mapping(uint256 taskId => mapping(uint256 round => mapping(bytes32 modelHash => address))) private _owners;
+
+    /// @param registry_ address the registry has or will get (precomputed from the deployer's nonce)
+    constructor(Params memory params_, address registry_) {
+        BoundsLib.checkParams(params_);
+        if (registry_ == address(0)) revert Errors.Market_ZeroAddress();
+        registry = IModelRegistry(registry_);
+        FEE_BPS = params_.feeBps;
+        MAX_ROYALTY_BPS = params_.maxRoyaltyBps;
+        MIN_WINDOW = params_.minWindow;
+        MAX_WINDOW = params_.maxWindow;
+        FINALITY_GAP = params_.finalityGap;
+        AGING_SECONDS = params_.agingSeconds;
+        WEIGHT_COMPLEXITY = params_.weightComplexity;
+        WEIGHT_NETWORK = params_.weightNetwork;
+        WEIGHT_DATA = params_.weightData;
+        WEIGHT_QUEUE = params_.weightQueue;
+        FEE_RECEIVER = params_.feeReceiver;
+        CACHED_CHAIN_ID = block.chainid;
+        CACHED_DOMAIN_SEPARATOR = ProofLib.domainSeparator(block.chainid, address(this));
+    }
+
+    // ---------------------------------------------------------------- POST
+
+    /// @inheritdoc ITaskMarket
+    function post(Terms calldata terms, bytes32[] calldata testCommitments) external payable returns (uint256 taskId) {
+        // Check
+        uint256 rounds = testCommitments.length;
+        BoundsLib.checkTerms(terms, rounds, MIN_WINDOW, MAX_WINDOW, MAX_ROYALTY_BPS);
+        _checkValue(uint256(terms.bountyWei) * rounds + terms.bondWei);
+        uint64 difficulty = _difficultyOf(terms.workload, uint256(_counters.openTasks) + 1);
+        if (difficulty == 0) revert Errors.Market_BelowMinimum("difficulty", 0, 1);
+
+        // Effect
+        taskId = ++_counters.tasks;
+        ++_counters.openTasks;
+        _ledger.lock(msg.value);
+        bytes32 termsHash = ProofLib.termsHash(terms, testCommitments);
+        _tasks[taskId] = _taskFrom(terms, uint8(rounds), difficulty, termsHash);
+        // bounded by MAX_ROUNDS
+        for (uint256 i; i < rounds; ++i) {
+            _rounds[taskId][i].testCommitment = testCommitments[i];
+        }
+        _rounds[taskId][0].trainEnd = uint40(block.timestamp + terms.trainSeconds);
+        emit TaskPosted(taskId, msg.sender, termsHash, difficulty, terms, testCommitments);
+    }
+
+    /// @inheritdoc ITaskMarket
+    function cancel(uint256 taskId) external {
+        // Check
+        Task storage task = _existing(taskId);
+        Round storage round = _rounds[taskId][0];
+        _checkRequester(task);
+        if (task.round != 0 || round.commits != 0) revert Errors.Market_AlreadyCommitted(taskId, round.commits);
+        _checkPhase(task, round, Phase.Training);
+        // Effect
+        _end(task, Outcome.Cancelled);
+        _ledger.credit(msg.sender, uint256(task.bountyWei) * task.rounds + task.bondWei, taskId);
+        emit TaskCancelled(taskId);
+    }
+
+    // ---------------------------------------------------------------- COMMIT
+
+    /// @inheritdoc ITaskMarket
+    function commit(uint256 taskId, uint16 index, bytes32 termsHash, bytes32 commitment, bytes32 recovery)
+        external
+        payable
+    {
+        // Check
+        Task storage task = _existing(taskId);
+        Round storage round = _currentRound(taskId, index, task);
+        _checkPhase(task, round, Phase.Training);
+        if (termsHash != task.termsHash) revert Errors.Market_WrongTerms(termsHash, task.termsHash);
+        if (commitment == 0) revert Errors.Market_EmptyCommitment();
+        Entry storage entry = _entries[taskId][index][msg.sender];
+        bool isFirst = entry.commitSeq == 0;
+        _checkValue(isFirst ? task.depositWei : 0);
+        // Effect
+        if (isFirst) {
+            _ledger.lock(msg.value);
+            ++round.commits;
+            entry.holdsDeposit = true;
+        }
+        uint64 commitSeq = _ledger.nextCommitSeq();
+        entry.commitSeq = commitSeq;
+        entry.digest = commitment;
+        emit ModelCommitted(taskId, index, msg.sender, commitment, commitSeq, recovery);
+    }
+
+    // ---------------------------------------------------------------- RELEASE
+
+    /// @inheritdoc ITaskMarket
+    function release(uint256 taskId, TestSet calldata testSet, bytes32 testKey) external {
+        // Check
+        Task storage task = _existing(taskId);
+        uint16 index = task.round;
+        Round storage round = _rounds[taskId][index];
+        _checkRequester(task);
+        _checkPhase(task, round, Phase.Releasing);
+        uint256 earliest = uint256(round.trainEnd) + FINALITY_GAP;
+        if (block.timestamp < earliest) revert Errors.Market_TooEarly(block.timestamp, earliest);
+        bytes32 given = ProofLib.testCommitment(testSet);
+        if (given != round.testCommitment) revert Errors.Market_WrongTestSet(given, round.testCommitment);
+        bytes32 keyHash = keccak256(abi.encode(testKey));
+        if (keyHash != testSet.keyHash) revert Errors.Market_WrongTestKey(keyHash, testSet.keyHash);
+        BoundsLib.checkTestSet(testSet);
+        // Effect
+        uint40 revealEnd = uint40(block.timestamp + task.revealSeconds);
+        round.revealEnd = revealEnd;
+        round.samples = testSet.samples;
+        round.maxSampleScore = testSet.maxSampleScore;
+        round.classes = testSet.classes;
+        round.metric = testSet.metric;
+        emit TestSetReleased(taskId, index, testSet, testKey, revealEnd);
+    }
+
+    // ---------------------------------------------------------------- REVEAL
+
+    /// @inheritdoc ITaskMarket
+    function reveal(
+        TrainingProof calldata proof,
+        bytes32 salt,
+        Claim calldata claim,
+        bytes32 hTop,
+        bytes calldata signature
+    ) external {
+        // Check
+        Task storage task = _existing(proof.taskId);
+        Round storage round = _currentRound(proof.taskId, proof.round, task);
+        _checkPhase(task, round, Phase.Revealing);
+        bytes32 digest = proofDigest(proof);
+        Entry storage entry = _entries[proof.taskId][proof.round][proof.miner];
+        _checkOpensCommitment(entry, proof.miner, ProofLib.commitment(digest, salt));
+        _checkClaim(round, digest, claim, hTop);
+        _checkSignature(digest, claim, proof.miner, signature);
+        bool qualifies = _reachesScore(task, round, proof, claim.total) && _fitsLedger(proof);
+        // Effect
+        entry.digest = ProofLib.claimHash(digest, claim);
+        entry.total = claim.total;
+        entry.hasRevealed = true;
+        ++round.reveals;
+        if (!_takeOwnership(task, round, proof, entry.commitSeq)) qualifies = false;
+        if (qualifies) {
+            entry.qualifies = true;
+            if (_beatsLeader(proof.taskId, proof.round, round, entry)) _lead(round, proof.miner, entry);
+        }
+        emit ClaimRevealed(
+            proof.taskId, proof.round, proof.miner, proof, claim, salt, hTop, signature, qualifies
+        );
+    }
+
+    // ---------------------------------------------------------------- NOMINATE
+
+    /// @inheritdoc ITaskMarket
+    function nominate(uint256 taskId, address miner) external {
+        // Check
+        Task storage task = _existing(taskId);
+        uint16 index = task.round;
+        Round storage round = _rounds[taskId][index];
+        _checkPhase(task, round, Phase.Nominating);
+        Entry storage entry = _entries[taskId][index][miner];
+        if (entry.commitSeq == 0) revert Errors.Market_NoEntry(miner);
+        if (!entry.qualifies || entry.isStruck) revert Errors.Market_NotQualified(miner);
+        if (!_beatsLeader(taskId, index, round, entry)) revert Errors.Market_NotBetter(miner, round.leader);
+        // Effect
+        _lead(round, miner, entry);
+        emit ClaimNominated(taskId, index, miner);
+    }
+
+    // ---------------------------------------------------------------- OPEN
+
+    /// @inheritdoc ITaskMarket
+    function open(
+        TrainingProof calldata proof,
+        Claim calldata claim,
+        bytes32 sealKey,
+        bytes32 slotKey,
+        bytes32[] calldata slotPath
+    ) external {
+        // Check
+        Task storage task = _existing(proof.taskId);
+        Round storage round = _currentRound(proof.taskId, proof.round, task);
+        _checkPhase(task, round, Phase.Opening);
+        if (proof.miner != round.leader) revert Errors.Market_NotLeader(proof.miner, round.leader);
+        bytes32 digest = proofDigest(proof);
+        _checkRevealed(_entries[proof.taskId][proof.round][proof.miner], ProofLib.claimHash(digest, claim));
+        _checkOpening(proof, sealKey, slotKey, slotPath);
+        // Effect
+        uint40 challengeEnd = uint40(block.timestamp + task.challengeSeconds);
+        round.challengeEnd = challengeEnd;
+        emit ModelOpened(proof.taskId, proof.round, proof.miner, sealKey, slotKey, slotPath, challengeEnd);
+        // Interaction
+        _recordOpening(proof, digest);
+    }
+
+    /// @dev The registry is ours and calls nobody.
+    function _recordOpening(TrainingProof calldata proof, bytes32 digest) private {
+        registry.recordOpening(
+            proof.taskId, proof.round, proof.modelHash, digest, proof.watermarkRoot, proof.parentModel
+        );
+    }
+
+    // ---------------------------------------------------------------- SETTLE, STRIKE, ABORT, VOID
+
+    /// @inheritdoc ITaskMarket
+    function advance(uint256 taskId) external {
+        Task storage task = _existing(taskId);
+        Round storage round = _rounds[taskId][task.round];
+        (Phase phase, bool due, uint40 endsAt) = PhaseLib.phaseOf(task, round, block.timestamp, FINALITY_GAP);
+        if (!due) revert Errors.Market_NothingDue(taskId, phase, endsAt);
+        if (phase == Phase.Challenge) _settle(taskId, task, round);
+        else if (phase == Phase.Opening) _strike(taskId, task, round, Reason.Silent);
+        else if (phase == Phase.Releasing) _abort(taskId, task, round);
+        else _void(taskId, task, round); // Training without a commit; Revealing or Nominating without a leader
+    }
+
+    /// @dev Pays the winner, begins the next round or ends the task, appends the block (P-60, P-70).
+    function _settle(uint256 taskId, Task storage task, Round storage round) private {
+        // Check
+        uint16 index = task.round;
+        address miner = round.leader;
+        bytes32 parentModel = registry.winnerOf(taskId, index).parentModel;
+        (uint256 paidWei, uint256 feeWei, uint256 royaltyWei) =
+            PayoutLib.settlement(task.bountyWei, FEE_BPS, task.royaltyBps, parentModel != 0);
+        // Effect
+        if (index + 1 == task.rounds) {
+            _end(task, Outcome.Settled);
+            _ledger.credit(task.requester, task.bondWei, taskId);
+        } else {
+            task.round = uint8(index + 1);
+            _rounds[taskId][index + 1].trainEnd = uint40(block.timestamp + task.trainSeconds);
+        }
+        _ledger.credit(miner, paidWei, taskId);
+        _ledger.credit(FEE_RECEIVER, feeWei + _unrevealedWei(task, round), taskId);
+        // a declared parent was on the ledger when the claim was revealed (_fitsLedger), so it has a miner
+        if (royaltyWei != 0) _ledger.credit(registry.minerOf(parentModel), royaltyWei, taskId);
+        emit RoundSettled(taskId, index, miner, paidWei, feeWei, royaltyWei);
+        // Interaction: the registry is ours and calls nobody
+        _appendBlock(taskId, index, task, round);
+    }
+
+    function _appendBlock(uint256 taskId, uint16 index, Task storage task, Round storage round) private {
+        address miner = round.leader;
+        uint64 total = round.leaderTotal;
+        uint32 openTasks = _counters.openTasks;
+        // a task with a further round is still counted, but this block did select it
+        if (task.outcome == Outcome.None) --openTasks;
+        registry.append(
+            taskId,
+            index,
+            miner,
+            _entries[taskId][index][miner].commitSeq,
+            total,
+            ScoreLib.scorePpmDown(total, round.samples, round.maxSampleScore),
+            task.difficulty,
+            openTasks
+        );
+    }
+
+    /// @dev Takes the lead and the deposit; one opening window to nominate the next claim begins (P-43, P-51).
+    function _strike(uint256 taskId, Task storage task, Round storage round, Reason reason) private {
+        // Effect
+        uint16 index = task.round;
+        address miner = round.leader;
+        Entry storage entry = _entries[taskId][index][miner];
+        entry.isStruck = true;
+        entry.holdsDeposit = false;
+        round.leader = address(0);
+        round.leaderTotal = 0;
+        round.nominateEnd = uint40(block.timestamp + task.openSeconds);
+        _ledger.credit(FEE_RECEIVER, task.depositWei, taskId);
+        emit LeaderStruck(taskId, index, miner, reason);
+    }
+
+    /// @dev The test set was not released: the committers share half of the bond (P-21).
+    function _abort(uint256 taskId, Task storage task, Round storage round) private {
+        (, uint256 restWei) = PayoutLib.abortion(task.bondWei, round.commits);
+        // Effect
+        _end(task, Outcome.Aborted);
+        _ledger.credit(task.requester, _remainingBountyWei(task), taskId);
+        _ledger.credit(FEE_RECEIVER, restWei, taskId);
+        emit TaskAborted(taskId, task.round);
+    }
+
+    /// @dev Nobody committed or no qualifying claim is left: bounty and bond go back (P-20).
+    function _void(uint256 taskId, Task storage task, Round storage round) private {
+        // Effect
+        _end(task, Outcome.Void);
+        _ledger.credit(task.requester, _remainingBountyWei(task) + task.bondWei, taskId);
+        _ledger.credit(FEE_RECEIVER, _unrevealedWei(task, round), taskId);
+        emit TaskVoided(taskId, task.round);
+    }
+
+    // ---------------------------------------------------------------- WITHDRAW
+
+    /// @inheritdoc ITaskMarket
+    function reclaim(uint256 taskId, uint16 index, address miner) external {
+        // Check
+        Task storage task = _existing(taskId);
+        Round storage round = _rounds[taskId][index];
+        Entry storage entry = _entries[taskId][index][miner];
+        if (!entry.holdsDeposit) revert Errors.Market_NothingToReclaim(miner);
+        bool isAborted = index == task.round && task.outcome == Outcome.Aborted;
+        _checkDepositFree(task, round, entry, index, miner, isAborted);
+        uint256 amountWei = task.depositWei;
+        if (isAborted) {
+            (uint256 shareWei,) = PayoutLib.abortion(task.bondWei, round.commits);
+            amountWei += shareWei;
+        }
+        // Effect
+        entry.holdsDeposit = false;
+        _ledger.credit(miner, amountWei, taskId);
+        emit DepositReclaimed(taskId, index, miner, amountWei);
+    }
+
+    /// @inheritdoc ITaskMarket
+    function withdraw(address account) external {
+        _ledger.withdraw(account, account);
+    }
+
+    /// @inheritdoc ITaskMarket
+    function withdrawTo(address to) external {
+        if (to == address(0)) revert Errors.Market_ZeroAddress();
+        _ledger.withdraw(msg.sender, to);
+    }
+
+    // ---------------------------------------------------------------- views
+
+    /// @inheritdoc ITaskMarket
+    function phaseOf(uint256 taskId) external view returns (Phase phase, bool due, uint40 endsAt) {
+        Task storage task = _tasks[taskId];
+        return PhaseLib.phaseOf(task, _rounds[taskId][task.round], block.timestamp, FINALITY_GAP);
+    }
+
+    /// @inheritdoc ITaskMarket
+    function taskOf(uint256 taskId) external view returns (Task memory) {
+        return _tasks[taskId];
+    }
+
+    /// @inheritdoc ITaskMarket
+    function roundOf(uint256 taskId, uint16 index) external view returns (Round memory) {
+        return _rounds[taskId][index];
+    }
+
+    /// @inheritdoc ITaskMarket
+    function entryOf(uint256 taskId, uint16 index, address miner) external view returns (Entry memory) {
+        return _entries[taskId][index][miner];
+    }
+
+    /// @inheritdoc ITaskMarket
+    function creditOf(address account) external view returns (uint256 amountWei) {
+        return _ledger.credits[account];
+    }
+
+    /// @inheritdoc ITaskMarket
+    function liabilities() external view returns (uint256 lockedWei, uint256 creditedWei) {
+        return (_ledger.lockedWei, _ledger.creditedWei);
+    }
+
+    /// @inheritdoc ITaskMarket
+    function counters() external view returns (uint256 tasks, uint256 openTasks, uint256 commits) {
+        return (_counters.tasks, _counters.openTasks, _ledger.commitSeq);
+    }
+
+    /// @inheritdoc ITaskMarket
+    function params() external view returns (Params memory) {
+        return Params({
+            feeBps: FEE_BPS,
+            maxRoyaltyBps: MAX_ROYALTY_BPS,
+            minWindow: MIN_WINDOW,
+            maxWindow: MAX_WINDOW,
+            finalityGap: FINALITY_GAP,
+            agingSeconds: AGING_SECONDS,
+            weightComplexity: WEIGHT_COMPLEXITY,
+            weightNetwork: WEIGHT_NETWORK,
+            weightData: WEIGHT_DATA,
+            weightQueue: WEIGHT_QUEUE,
+            feeReceiver: FEE_RECEIVER
+        });
+    }
+
+    /// @inheritdoc ITaskMarket
+    function domainSeparator() public view returns (bytes32) {
+        // a fork of the chain with a new id must not accept this chain's signatures
+        return block.chainid == CACHED_CHAIN_ID
+            ? CACHED_DOMAIN_SEPARATOR
+            : ProofLib.domainSeparator(block.chainid, address(this));
+    }
+
+    /// @inheritdoc ITaskMarket
+    function proofDigest(TrainingProof calldata proof) public view returns (bytes32) {
+        return ProofLib.proofDigest(domainSeparator(), proof);
+    }
+
+    /// @inheritdoc ITaskMarket
+    function quoteDifficulty(Terms calldata terms) external view returns (uint64) {
+        return _difficultyOf(terms.workload, uint256(_counters.openTasks) + 1);
+    }
+
+    /// @inheritdoc ITaskMarket
+    function verifyProof(TrainingProof calldata proof, Claim calldata claim, bytes calldata signature)
+        external
+        view
+        returns (bool)
+    {
+        bytes32 digest = proofDigest(proof);
+        Entry storage entry = _entries[proof.taskId][proof.round][proof.miner];
+        if (!entry.hasRevealed || entry.digest != ProofLib.claimHash(digest, claim)) return false;
+        (address signer,) = ProofLib.recover(ProofLib.claimDigest(domainSeparator(), digest, claim), signature);
+        return signer == proof.miner;
+    }
+
+    // ---------------------------------------------------------------- checks
+
+    function _existing(uint256 taskId) private view returns (Task storage task) {
+        task = _tasks[taskId];
+        if (task.requester == address(0)) revert Errors.Market_UnknownTask(taskId);
+    }
+
+    function _currentRound(uint256 taskId, uint16 index, Task storage task) private view returns (Round storage) {
+        if (index != task.round) revert Errors.Market_WrongRound(index, task.round);
+        return _rounds[taskId][index];
+    }
+
+    function _checkPhase(Task storage task, Round storage round, Phase expected) private view {
+        (Phase phase, bool due,) = PhaseLib.phaseOf(task, round, block.timestamp, FINALITY_GAP);
+        if (phase != expected || due) revert Errors.Market_WrongPhase(phase, due, expected);
+    }
+
+    function _checkRequester(Task storage task) private view {
+        if (msg.sender != task.requester) revert Errors.Market_NotRequester(msg.sender, task.requester);
+    }
+
+    function _checkValue(uint256 expected) private view {
+        if (msg.value != expected) revert Errors.Market_WrongValue(msg.value, expected);
+    }
+
+    function _checkOpensCommitment(Entry storage entry, address miner, bytes32 given) private view {
+        if (entry.commitSeq == 0) revert Errors.Market_NoEntry(miner);
+        if (entry.hasRevealed) revert Errors.Market_AlreadyRevealed(miner);
+        if (given != entry.digest) revert Errors.Market_WrongCommitment(given, entry.digest);
+    }
+
+    function _checkClaim(Round storage round, bytes32 digest, Claim calldata claim, bytes32 hTop) private view {
+        uint256 samples = round.samples;
+        uint256 maximum = samples * round.maxSampleScore;
+        if (claim.total > maximum) revert Errors.Market_TotalTooHigh(claim.total, maximum);
+        bytes32 root = MerkleLib.predictionsRoot(digest, samples, hTop, claim.total);
+        if (root != claim.predictionsRoot) revert Errors.Market_WrongPredictionsRoot(claim.predictionsRoot, root);
+    }
+
+    function _checkSignature(bytes32 digest, Claim calldata claim, address miner, bytes calldata signature)
+        private
+        view
+    {
+        (address signer, bool isWellFormed) =
+            ProofLib.recover(ProofLib.claimDigest(domainSeparator(), digest, claim), signature);
+        if (!isWellFormed) revert Errors.Market_MalformedSignature(signature.length);
+        if (signer != miner) revert Errors.Market_WrongSigner(signer, miner);
+    }
+
+    function _checkRevealed(Entry storage entry, bytes32 given) private view {
+        if (given != entry.digest) revert Errors.Market_WrongClaim(given, entry.digest);
+    }
+
+    function _checkOpening(TrainingProof calldata proof, bytes32 sealKey, bytes32 slotKey, bytes32[] calldata slotPath)
+        private
+        pure
+    {
+        bytes32 sealKeyHash = keccak256(abi.encode(sealKey));
+        if (sealKeyHash != proof.sealKeyHash) revert Errors.Market_WrongSealKey(sealKeyHash, proof.sealKeyHash);
+        BoundsLib.checkSlotPath(slotPath);
+        bytes32 root = MerkleLib.slotRoot(slotKey, 0, slotPath);
+        if (root != proof.watermarkRoot) revert Errors.Market_WrongSlotPath(root, proof.watermarkRoot);
+    }
+
+    function _checkDepositFree(
+        Task storage task,
+        Round storage round,
+        Entry storage entry,
+        uint16 index,
+        address miner,
+        bool isAborted
+    ) private view {
+        if (PhaseLib.isCold(task, index)) {
+            // what was never revealed went to the fee receiver when the round went cold
+            if (!entry.hasRevealed && !isAborted) revert Errors.Market_NothingToReclaim(miner);
+        } else if (!entry.hasRevealed || entry.qualifies) {
+            revert Errors.Market_DepositLocked(miner, 0);
+        } else if (block.timestamp < round.revealEnd) {
+            revert Errors.Market_DepositLocked(miner, round.revealEnd);
+        }
+    }
+
+    // ---------------------------------------------------------------- rules
+
+    /// @dev The minimum score and, in later rounds, the gain over the previous winner (P-42).
+    function _reachesScore(Task storage task, Round storage round, TrainingProof calldata proof, uint256 total)
+        private
+        view
+        returns (bool)
+    {
+        uint256 required = task.minScorePpm;
+        if (proof.round != 0) {
+            Round storage previous = _rounds[proof.taskId][proof.round - 1];
+            uint256 previousPpm =
+                ScoreLib.scorePpmDown(previous.leaderTotal, previous.samples, previous.maxSampleScore);
+            required = ScoreLib.requiredPpm(required, previousPpm, task.minGainPpm);
+        }
+        return ScoreLib.reaches(total, required, round.samples, round.maxSampleScore);
+    }
+
+    /// @dev The model is not another miner's settled one, and its parent is on the ledger: any settled model or none
+    /// in round 0, the previous winner in later rounds (P-31, P-33).
+    function _fitsLedger(TrainingProof calldata proof) private view returns (bool) {
+        address settledBy = registry.minerOf(proof.modelHash);
+        if (settledBy != address(0) && settledBy != proof.miner) return false;
+        if (proof.round != 0) {
+            return proof.parentModel == registry.winnerOf(proof.taskId, proof.round - 1).modelHash;
+        }
+        return proof.parentModel == 0 || registry.minerOf(proof.parentModel) != address(0);
+    }
+
+    /// @dev Makes the miner owner of its model unless an earlier commit is. The owner before it no longer qualifies;
+    /// if that one led, claims that it kept from leading can be nominated once reveals are over (P-33).
+    function _takeOwnership(Task storage task, Round storage round, TrainingProof calldata proof, uint64 commitSeq)
+        private
+        returns (bool)
+    {
+        mapping(bytes32 modelHash => address) storage owners = _owners[proof.taskId][proof.round];
+        address owner = owners[proof.modelHash];
+        if (owner != address(0)) {
+            Entry storage displaced = _entries[proof.taskId][proof.round][owner];
+            if (displaced.commitSeq < commitSeq) return false;
+            displaced.qualifies = false;
+            if (round.leader == owner) {
+                round.leader = address(0);
+                round.leaderTotal = 0;
+                round.nominateEnd = round.revealEnd + task.openSeconds;
+            }
+            emit ClaimDisplaced(proof.taskId, proof.round, owner, proof.miner);
+        }
+        owners[proof.modelHash] = proof.miner;
+        return true;
+    }
+
+    function _beatsLeader(uint256 taskId, uint16 index, Round storage round, Entry storage entry)
+        private
+        view
+        returns (bool)
+    {
+        address leader = round.leader;
+        if (leader == address(0)) return true;
+        return ScoreLib.beats(
+            entry.total, entry.commitSeq, round.leaderTotal, _entries[taskId][index][leader].commitSeq
+        );
+    }
+
+    function _lead(Round storage round, address miner, Entry storage entry) private {
+        round.leader = miner;
+        round.leaderTotal = entry.total;
+    }
+
+    function _end(Task storage task, Outcome outcome) private {
+        task.outcome = outcome;
+        --_counters.openTasks;
+    }
+
+    function _remainingBountyWei(Task storage task) private view returns (uint256) {
+        return uint256(task.bountyWei) * (task.rounds - task.round);
+    }
+
+    function _unrevealedWei(Task storage task, Round storage round) private view returns (uint256) {
+        return PayoutLib.unrevealed(task.depositWei, round.commits, round.reveals);
+    }
+
+    function _difficultyOf(Workload memory workload, uint256 queue) private view returns (uint64) {
+        return DifficultyLib.difficultyDown(
+            DifficultyLib.Weights({
+                complexity: WEIGHT_COMPLEXITY, network: WEIGHT_NETWORK, data: WEIGHT_DATA, queue: WEIGHT_QUEUE
+            }),
+            workload,
+            queue
+        );
+    }
+
+    function _taskFrom(Terms calldata terms, uint8 rounds, uint64 difficulty, bytes32 termsHash)
+        private
+        view
+        returns (Task memory)
+    {
+        return Task({
+            requester: msg.sender,
+            round: 0,
+            rounds: rounds,
+            outcome: Outcome.None,
+            trainSeconds: terms.trainSeconds,
+            releaseSeconds: terms.releaseSeconds,
+            bountyWei: terms.bountyWei,
+            depositWei: terms.depositWei,
+            revealSeconds: terms.revealSeconds,
+            openSeconds: terms.openSeconds,
+            bondWei: terms.bondWei,
+            challengeSeconds: terms.challengeSeconds,
+            minScorePpm: terms.minScorePpm,
+            minGainPpm: terms.minGainPpm,
+            tolerancePpm: terms.tolerancePpm,
+            royaltyBps: terms.royaltyBps,
+            difficulty: difficulty,
+            postedAt: uint40(block.timestamp),
+            termsHash: termsHash
+        });
+    }
+}

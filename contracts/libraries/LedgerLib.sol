@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ITaskMarket} from "../interfaces/ITaskMarket.sol";
+import {Errors} from "./Errors.sol";
+
+/// @title LedgerLib
+/// @notice The only code that moves money (P-62). A wei is locked when it enters, becomes somebody's credit once, and
+/// leaves when that somebody withdraws. balance >= lockedWei + creditedWei always.
+library LedgerLib {
+    struct Ledger {
+        // slot 0; every first commit locks a deposit and takes a number, so the two share a slot
+        uint96 lockedWei;
+        uint96 creditedWei;
+        uint64 commitSeq;
+        // slot 1
+        mapping(address account => uint256) credits;
+    }
+
+    /// @dev Escrows money that came with this call.
+    function lock(Ledger storage ledger, uint256 amountWei) internal {
+        uint256 lockedWei = ledger.lockedWei + amountWei;
+        // The sum of both totals never exceeds all ether; 2^96 wei are 79 billion ether.
+        if (lockedWei > type(uint96).max) revert Errors.Market_AmountTooLarge(lockedWei, type(uint96).max);
+        ledger.lockedWei = uint96(lockedWei);
+    }
+
+    /// @dev Next number of the market-wide order of commits; starts at 1, so 0 means "no entry".
+    function nextCommitSeq(Ledger storage ledger) internal returns (uint64) {
+        return ++ledger.commitSeq;
+    }
+
+    /// @dev Turns locked money into an account's credit. Warning: reverts with a panic if more is asked for than is
+    /// locked; that would be a fault of the caller.
+    function credit(Ledger storage ledger, address account, uint256 amountWei, uint256 taskId) internal {
+        if (amountWei == 0) return;
+        uint256 creditedWei = ledger.creditedWei + amountWei;
+        if (creditedWei > type(uint96).max) revert Errors.Market_AmountTooLarge(creditedWei, type(uint96).max);
+        // amountWei <= creditedWei <= type(uint96).max
+        ledger.lockedWei -= uint96(amountWei);
+        ledger.creditedWei = uint96(creditedWei);
+        ledger.credits[account] += amountWei;
+        emit ITaskMarket.Credited(account, amountWei, taskId);
+    }
+
+    /// @dev Pays an account's whole credit. The transfer is the last step; state is final before it.
+    function withdraw(Ledger storage ledger, address account, address to) internal {
+        // Check
+        uint256 amountWei = ledger.credits[account];
+        if (amountWei == 0) revert Errors.Market_NothingToWithdraw(account);
+        // Effect; a credit is part of creditedWei, so it fits uint96
+        ledger.credits[account] = 0;
+        ledger.creditedWei -= uint96(amountWei);
+        emit ITaskMarket.Withdrawn(account, to, amountWei);
+        // Interaction
+        (bool isPaid,) = to.call{value: amountWei}("");
+        if (!isPaid) revert Errors.Market_TransferFailed(to, amountWei);
+    }
+}
