@@ -1,0 +1,251 @@
+"""ports.Storage on the Kubo RPC API: a real `ipfs daemon`, or the embedded node of `dlbc devnet`.
+
+The node is not trusted. Locators are computed here from the bytes; whatever comes is counted while it arrives and
+re-hashed before anybody sees it; no call outlives its timeout, whatever the other side does.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import queue
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+with warnings.catch_warnings():
+    # Syntax warnings of the packages it is made of; its version warning never fires, see _client.
+    warnings.simplefilter("ignore")
+    import ipfshttpclient
+    import requests
+    import urllib3
+
+from dlbc.core.cid import LocatorHasher, to_cid
+from dlbc.core.errors import BadInput, DlbcError, StorageUnreachable, Unavailable, VerificationFailed
+from dlbc.core.types import Locator
+from dlbc.ports import Progress, silent
+
+_BLOCK = 1 << 18
+_CONNECT_SECONDS = 5.0
+_QUICK_SECONDS = 15.0  # calls that need no network: version, pin/ls
+_ADD_SECONDS = 600.0
+_MAX_JSON_BYTES = 1 << 20
+_NODE_MARGIN_SECONDS = 2.0  # the node gives up this much before we do, so that it can say why
+
+Result = TypeVar("Result")
+
+
+class IpfsStorage:
+    """Storage behind the RPC API at `api`, a multiaddress such as /ip4/127.0.0.1/tcp/5001/http."""
+
+    def __init__(self, api: str) -> None:
+        self._api = api
+
+    def add(self, data: bytes) -> Locator:
+        hasher = LocatorHasher()
+        hasher.update(data)
+        return self._add(lambda: io.BytesIO(data), hasher.digest())
+
+    def add_file(self, path: Path, progress: Progress = silent) -> Locator:
+        """Streams; progress counts bytes sent. Raises BadInput when the file can't be read or changes meanwhile."""
+        hasher = LocatorHasher()
+        try:
+            total = path.stat().st_size
+            with path.open("rb") as stream:
+                while block := stream.read(_BLOCK):
+                    hasher.update(block)
+            return self._add(lambda: _Watched(path, total, progress), hasher.digest())
+        except OSError as error:
+            raise BadInput(f"{path} can't be read: {error.strerror or error}") from error
+
+    def fetch(self, locator: Locator, *, max_bytes: int, timeout: float = 60.0) -> bytes:
+        cid = to_cid(locator)
+        options = {"length": str(max_bytes + 1), **_node_timeout(timeout)}
+
+        def receive(watch: _Watch) -> bytes:
+            received, hasher = bytearray(), LocatorHasher()
+            with watch.client(timeout, max_bytes).cat(cid, opts=options, stream=True) as blocks:
+                for block in blocks:
+                    received += block
+                    hasher.update(block)
+            if hasher.digest() != locator:
+                raise VerificationFailed(
+                    f"the IPFS node at {self._api} answered {len(received)} bytes for {cid} that hash to"
+                    f" {to_cid(hasher.digest())}"
+                )
+            return bytes(received)
+
+        with self._translated(f"nobody served {cid} within {timeout:g} s"):
+            return _within(timeout, receive, self._api)
+
+    def pin(self, locator: Locator, timeout: float = 60.0) -> None:
+        cid = to_cid(locator)
+        with self._translated(f"nobody served {cid} within {timeout:g} s, so it could not be pinned"):
+            _within(timeout, lambda watch: watch.client(timeout).pin.add(cid, opts=_node_timeout(timeout)), self._api)
+
+    def is_pinned(self, locator: Locator) -> bool:
+        cid = to_cid(locator)
+        try:
+            with self._translated(f"the node did not say whether {cid} is pinned"):
+                answer = _within(_QUICK_SECONDS, lambda watch: watch.client().pin.ls(cid, type="recursive"), self._api)
+                return cid in answer["Keys"]
+        except Unavailable as error:
+            if "is not pinned" in str(error.__cause__):
+                return False
+            raise
+
+    def version(self) -> str:
+        with self._translated("the node did not tell its version"):
+            return str(_within(_QUICK_SECONDS, lambda watch: watch.client().version()["Version"], self._api))
+
+    def _add(self, opened: Callable[[], Any], locator: Locator) -> Locator:
+        def send(watch: _Watch) -> str:
+            with opened() as stream:
+                answer = watch.client(_ADD_SECONDS).add(stream, pin=True, raw_leaves=False, cid_version=0)
+                return str(answer["Hash"])
+
+        with self._translated("the node did not take the bytes"):
+            named = _within(_ADD_SECONDS, send, self._api)
+        if named != to_cid(locator):
+            raise VerificationFailed(
+                f"the IPFS node at {self._api} named the added bytes {named[:80]!r}, expected {to_cid(locator)}; its"
+                " chunker and CID settings must be Kubo's defaults"
+            )
+        return locator
+
+    @contextmanager
+    def _translated(self, failed: str) -> Iterator[None]:
+        """ipfshttpclient's and requests' errors stop here."""
+        try:
+            yield
+        except DlbcError:
+            raise
+        except ipfshttpclient.exceptions.AddressError as error:
+            raise StorageUnreachable(f"{self._api} is no address of an IPFS API this client can use") from error
+        except ipfshttpclient.exceptions.ConnectionError as error:
+            raise StorageUnreachable(
+                f"no IPFS node answers at {self._api}: run `dlbc devnet up`, or `ipfs daemon` and set DLBC_IPFS_API"
+            ) from error
+        except ipfshttpclient.exceptions.TimeoutError as error:
+            raise Unavailable(f"{failed} (IPFS API {self._api})") from error
+        except (ipfshttpclient.exceptions.Error, requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise Unavailable(f"{failed}: {_told(error)} (IPFS API {self._api})") from error
+        except (KeyError, TypeError, ValueError, AssertionError) as error:
+            raise Unavailable(
+                f"{failed}: the answer is not Kubo's ({type(error).__name__}; IPFS API {self._api})"
+            ) from error
+
+
+class _Watch:
+    """Makes the client of one call, counts what is answered, and can cut the answer off from another thread."""
+
+    def __init__(self, api: str) -> None:
+        self._api = api
+        self._response: requests.Response | None = None
+        self._max_bytes = _MAX_JSON_BYTES
+
+    def client(self, seconds: float = _QUICK_SECONDS, max_bytes: int = _MAX_JSON_BYTES) -> Any:
+        """A client without a session: connections are not shared, so cutting one off disturbs nobody.
+
+        `connect()` is not used: it asks for the version at each call, and warns of every daemon since 2021.
+        """
+        self._max_bytes = max_bytes
+        client = ipfshttpclient.Client(self._api, chunk_size=_BLOCK, timeout=(min(_CONNECT_SECONDS, seconds), seconds))
+        # The package has no public way to these two. A proxy from the environment must not see loopback traffic.
+        properties: dict[str, Any] = client._client._session_props
+        properties["hooks"] = {"response": [self._bound]}
+        properties["trust_env"] = not self._api.startswith(("/ip4/127.", "/ip6/::1/", "/dns/localhost/"))
+        return client
+
+    def cut(self) -> None:
+        """Wakes a read that waits for this answer."""
+        if self._response is not None:
+            try:
+                self._response.raw.shutdown()
+            except (OSError, ValueError, RuntimeError):
+                return  # it ended by itself
+
+    def _bound(self, response: requests.Response, *_: object, **__: object) -> None:
+        """Makes the answer come in blocks, and no more than allowed; the package would read all there is at once."""
+        self._response = response
+        read = response.iter_content
+
+        def iter_content(chunk_size: int | None = None, decode_unicode: bool = False) -> Iterator[bytes]:
+            received = 0
+            for block in read(_BLOCK):
+                received += len(block)
+                if received > self._max_bytes:
+                    raise VerificationFailed(
+                        f"the IPFS node at {self._api} answered more than the {self._max_bytes} bytes allowed; the rest"
+                        " was not read"
+                    )
+                yield block
+
+        response.iter_content = iter_content  # type: ignore[method-assign]
+
+
+def _within(seconds: float, call: Callable[[_Watch], Result], api: str) -> Result:
+    """Runs `call` in a thread of its own for at most `seconds`: timeouts of sockets restart with every byte.
+
+    Raises ipfshttpclient's TimeoutError after that, else what `call` raises.
+    """
+    watch = _Watch(api)
+    answers: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put((call(watch), None))
+        except BaseException as error:  # noqa: BLE001  (it is raised again, in the caller's thread)
+            answers.put((None, error))
+
+    threading.Thread(target=work, name="ipfs", daemon=True).start()
+    try:
+        result, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        watch.cut()
+        raise ipfshttpclient.exceptions.TimeoutError(TimeoutError(f"after {seconds:g} s")) from None
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
+
+
+def _node_timeout(seconds: float) -> dict[str, str]:
+    """Kubo's own --timeout, a little shorter than ours."""
+    return {"timeout": f"{math.ceil(1000 * max(seconds - _NODE_MARGIN_SECONDS, seconds / 2))}ms"}
+
+
+def _told(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+class _Watched:
+    """A file that reports how much of it was read; it has no name, so the node is not told the path."""
+
+    def __init__(self, path: Path, total: int, progress: Progress) -> None:
+        self._stream = path.open("rb")
+        self._what = f"upload {path.name}"
+        self._total = total
+        self._progress = progress
+        self._shown = 0.0
+
+    def __enter__(self) -> _Watched:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        now = time.monotonic()
+        if not data or now - self._shown > 0.1:
+            self._shown = now
+            self._progress(self._what, self._stream.tell(), self._total)
+        return data

@@ -1,0 +1,93 @@
+"""Options every command takes, and the two click classes that add them.
+
+A command module writes `@click.command(cls=Command)` or `@click.group(cls=Group)` and takes the `Settings` with
+`@click.pass_obj`. --json, --config, --account and --home may stand before or after the command's name.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from dlbc.config import Config
+
+
+@dataclass
+class Settings:
+    """What the user typed; `config()` makes the frozen configuration of it."""
+
+    json: bool = False
+    flags: dict[str, str | None] = field(default_factory=dict)
+
+    def config(self) -> Config:
+        """Raises Usage."""
+        from dlbc.bootstrap import load_config
+
+        return load_config(self.flags)
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    settings = context.ensure_object(Settings)
+    assert parameter.name is not None
+    if parameter.name == "json":
+        settings.json = settings.json or bool(value)
+    elif value is not None:
+        settings.flags[parameter.name] = value
+
+
+def _common() -> list[click.Parameter]:
+    def option(flag: str, help_text: str, **more: Any) -> click.Option:
+        return click.Option([flag], help=help_text, callback=_remember, expose_value=False, is_eager=True, **more)
+
+    return [
+        option("--json", "One JSON object on stdout.", is_flag=True),
+        option("--config", "Configuration file (else ./dlbc.toml, then dlbc.toml in the home folder).", metavar="FILE"),
+        option("--account", "Name or path of the keystore to act as.", metavar="NAME"),
+        option("--home", "Folder of keys, journals and logs (default ~/.dlbc).", metavar="DIR"),
+    ]
+
+
+class Command(click.Command):
+    """A command with the common options."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(_common())
+
+
+class Group(click.Group):
+    """A group with the common options; its commands and groups have them too."""
+
+    command_class = Command
+    group_class = type
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(_common())
+
+
+class LazyGroup(Group):
+    """A group whose commands are modules `dlbc.cli.<name>` with an attribute `command`, imported when used."""
+
+    def __init__(self, *args: Any, summaries: dict[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.summaries = summaries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.summaries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.summaries:
+            return None
+        module = importlib.import_module(f"dlbc.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The summaries, without importing a module."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.summaries.items()))

@@ -1,0 +1,189 @@
+"""Settings: one frozen object, made once. Flag beats environment beats file beats default.
+
+`read_config` is given the environment and the flags; nothing here reads a global.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dlbc.core.errors import Usage
+from dlbc.core.types import Address
+
+DEFAULT_HOME = "~/.dlbc"
+DEFAULT_RPC_URL = "http://127.0.0.1:8545"
+DEFAULT_IPFS_API = "/ip4/127.0.0.1/tcp/5001/http"
+FILE_NAME = "dlbc.toml"
+SETTINGS = ("home", "rpc_url", "ipfs_api", "market", "lens", "deployment_block", "account", "password_file")
+"""Keys of the file; the flag has the same name, the environment variable is DLBC_ and the name in capitals."""
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+_MULTIADDR = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/[^/\s]+/tcp/\d{1,5}(/https?)?")
+_MAX_FILE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything a command needs to know about where it runs."""
+
+    home: Path
+    rpc_url: str = DEFAULT_RPC_URL
+    ipfs_api: str = DEFAULT_IPFS_API
+    market: Address | None = None
+    lens: Address | None = None
+    deployment_block: int = 0
+    account: str | None = None  # name of a keystore in home/keys, or a path
+    password_file: Path | None = None
+    file: Path | None = None  # the file that was read, if any
+
+    @property
+    def shown_rpc_url(self) -> str:
+        """The RPC URL without user, password, path and query: providers put their secret keys there."""
+        return shown_url(self.rpc_url)
+
+    def require_market(self) -> Address:
+        """Raises Usage when no market is configured."""
+        if self.market is None:
+            raise Usage(
+                "no market address is configured: start a local network with `dlbc devnet up`, or set market in"
+                f" {FILE_NAME} (or DLBC_MARKET) to the TaskMarket of your chain"
+            )
+        return self.market
+
+
+def read_config(
+    flags: Mapping[str, str | None], environment: Mapping[str, str], directory: Path, user_home: Path
+) -> Config:
+    """Finds the file, merges and checks. `flags` may hold "config" and any name in SETTINGS.
+
+    Raises Usage naming the setting, where it came from, what was expected and what was found.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    home = Path(given.get("home") or environment.get("DLBC_HOME") or DEFAULT_HOME)
+    home = _expanded(home, directory, user_home)
+    file = _find_file(given.get("config") or environment.get("DLBC_CONFIG"), directory, user_home, home)
+    values: dict[str, tuple[object, str, Path]] = {}
+    if file is not None:
+        for name, value in _read_file(file).items():
+            values[name] = (value, f"{name} in {file}", file.parent)
+    for name in SETTINGS:
+        variable = "DLBC_" + name.upper()
+        if environment.get(variable):
+            values[name] = (environment[variable], variable, directory)
+        if name in given:
+            values[name] = (given[name], "--" + name.replace("_", "-"), directory)
+
+    def text(name: str, default: str) -> str:
+        value, source, _ = values.get(name, (default, name, directory))
+        if not isinstance(value, str) or not value:
+            raise Usage(f"{source}: expected a text, found {str(value)[:60]!r}")
+        return value
+
+    def path(name: str) -> Path | None:
+        if name not in values:
+            return None
+        return _expanded(Path(text(name, "")), values[name][2], user_home)
+
+    def source(name: str) -> str:
+        return values[name][1] if name in values else name
+
+    return Config(
+        home=path("home") or home,
+        rpc_url=_checked_url(text("rpc_url", DEFAULT_RPC_URL), source("rpc_url")),
+        ipfs_api=_checked_multiaddr(text("ipfs_api", DEFAULT_IPFS_API), source("ipfs_api")),
+        market=_checked_address(text("market", ""), source("market")) if "market" in values else None,
+        lens=_checked_address(text("lens", ""), source("lens")) if "lens" in values else None,
+        deployment_block=_checked_number(values["deployment_block"]) if "deployment_block" in values else 0,
+        account=text("account", "") if "account" in values else None,
+        password_file=path("password_file"),
+        file=file,
+    )
+
+
+def shown_url(url: str) -> str:
+    """Scheme, host and port only."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}"
+
+
+def checksum_address(address: str) -> Address:
+    """The EIP-55 form of 0x and 40 hex digits."""
+    from dlbc.core.hashing import keccak
+
+    digits = address[2:].lower()
+    digest = keccak(digits.encode()).hex()
+    return Address("0x" + "".join(d.upper() if int(h, 16) > 7 else d for d, h in zip(digits, digest, strict=False)))
+
+
+def _find_file(named: str | None, directory: Path, user_home: Path, home: Path) -> Path | None:
+    if named:
+        file = _expanded(Path(named), directory, user_home)
+        if not file.is_file():
+            raise Usage(f"configuration file {file} does not exist")
+        return file
+    candidates = (directory / FILE_NAME, home / FILE_NAME)
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _read_file(file: Path) -> dict[str, object]:
+    try:
+        data = file.read_bytes()
+        if len(data) > _MAX_FILE_BYTES:
+            raise Usage(f"{file} has {len(data)} bytes; a configuration file has at most {_MAX_FILE_BYTES}")
+        content = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Usage(f"{file} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise Usage(f"{file} can't be read: {error.strerror}") from error
+    for name in content:
+        if name not in SETTINGS:
+            raise Usage(f"{file}: unknown setting {name!r}; known are {', '.join(SETTINGS)}")
+    return content
+
+
+def _expanded(path: Path, base: Path, user_home: Path) -> Path:
+    if path.parts[:1] == ("~",):
+        return user_home.joinpath(*path.parts[1:])
+    return base / path
+
+
+def _checked_url(value: str, source: str) -> str:
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise Usage(f"{source}: expected an RPC address such as {DEFAULT_RPC_URL}, found {value[:20]!r}")
+    return value
+
+
+def _checked_multiaddr(value: str, source: str) -> str:
+    if not _MULTIADDR.fullmatch(value):
+        raise Usage(f"{source}: expected a multiaddress such as {DEFAULT_IPFS_API}, found {value[:80]!r}")
+    return value
+
+
+def _checked_address(value: str, source: str) -> Address:
+    """EIP-55 form; a mixed-case address with a wrong checksum is refused."""
+    if not _ADDRESS.fullmatch(value):
+        raise Usage(f"{source}: expected an address (0x and 40 hex digits), found {value[:80]!r}")
+    checked = checksum_address(value)
+    if value not in (checked, checked.lower(), "0x" + checked[2:].upper()):
+        raise Usage(f"{source}: the checksum of address {value} is wrong; was it mistyped?")
+    return checked
+
+
+def _checked_number(setting: tuple[object, str, Path]) -> int:
+    value, source, _ = setting
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise Usage(f"{source}: expected a block number, found {str(value)[:60]!r}")
+    return value
