@@ -14,7 +14,7 @@ _WEI_PER_GWEI = 10**9
 
 
 def log2_millionths(n: int, d: int) -> int:
-    """floor-ish log2(1 + n/d) in millionths of a bit by the normative algorithm of P-80.
+    """log2(1 + n/d) in millionths of a bit, rounded down by the normative algorithm of P-80.
 
     Raises BadInput unless 0 <= n < 2^160 and 0 < d < 2^160.
     """
@@ -53,10 +53,10 @@ def difficulty(workload: Workload, queue: int, params: Params) -> int:
 
 
 def rank(bounty_wei: int, waited: int, difficulty: int, aging: int) -> int:
-    """floor(bounty in gwei * (aging + waited) * 1e6 / (aging * difficulty)); higher comes first (P-81).
+    """gwei * (aging + waited) * 1e6 / (aging * difficulty), rounded down; higher comes first (P-81).
 
-    waited: seconds since the task was posted. Raises BadInput for a zero divisor.
+    Only whole gwei of the bounty count. waited: seconds since the task was posted. Raises BadInput for a zero divisor.
     """
     if difficulty <= 0 or aging <= 0:
         raise BadInput(f"rank: expected difficulty and ageing above 0, found {difficulty} and {aging}")
-    return bounty_wei * (aging + waited) * PPM // (_WEI_PER_GWEI * aging * difficulty)
+    return bounty_wei // _WEI_PER_GWEI * (aging + waited) * PPM // (aging * difficulty)

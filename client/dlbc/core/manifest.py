@@ -23,7 +23,7 @@ MAX_ROUNDS = 16
 MAX_NAME_CHARACTERS = 100
 MAX_SAMPLES = 2**40
 MAX_TEST_SAMPLES = 2**32 - 1
-MAX_BYTES = 2**50
+MAX_FILE_BYTES = 2**40  # of one shard, test set or model
 MAX_EPOCHS = 2**20
 MAX_BATCH = 2**20
 MAX_LEARNING_RATE_PPM = 10_000_000
@@ -140,7 +140,9 @@ def manifest_from_bytes(data: bytes) -> Manifest:
             _test(item, f"{what}: test {index}")
             for index, item in enumerate(canonical.items(value["tests"], 1, MAX_ROUNDS, what=f"{what}: tests"))
         ),
-        model_bytes=canonical.whole(limits["model_bytes"], least_model, MAX_BYTES, what=f"{what}: limits.model_bytes"),
+        model_bytes=canonical.whole(
+            limits["model_bytes"], least_model, MAX_FILE_BYTES, what=f"{what}: limits.model_bytes"
+        ),
     )
     if (value["data"]["samples"], value["data"]["bytes"]) != (manifest.samples, manifest.data_bytes):
         raise BadInput(
@@ -210,7 +212,7 @@ def _shard(value: object, what: str) -> Shard:
     return Shard(
         locator=Locator(canonical.digest(table["locator"], what=f"{what}: locator")),
         sha256=Hash32(canonical.digest(table["sha256"], what=f"{what}: sha256")),
-        size_bytes=canonical.whole(table["bytes"], 1, MAX_BYTES, what=f"{what}: bytes"),
+        size_bytes=canonical.whole(table["bytes"], 1, MAX_FILE_BYTES, what=f"{what}: bytes"),
         samples=canonical.whole(table["samples"], 1, MAX_SAMPLES, what=f"{what}: samples"),
     )
 
@@ -219,6 +221,6 @@ def _test(value: object, what: str) -> SealedTest:
     table = canonical.table(value, {"sealed", "bytes", "samples"}, what=what)
     return SealedTest(
         sealed=Locator(canonical.digest(table["sealed"], what=f"{what}: sealed")),
-        size_bytes=canonical.whole(table["bytes"], 1, MAX_BYTES, what=f"{what}: bytes"),
+        size_bytes=canonical.whole(table["bytes"], 1, MAX_FILE_BYTES, what=f"{what}: bytes"),
         samples=canonical.whole(table["samples"], 1, MAX_TEST_SAMPLES, what=f"{what}: samples"),
     )

@@ -13,7 +13,9 @@ _COLD = {
 
 
 def phase_of(task: Task, round: Round, now: int, finality_gap: int) -> PhaseInfo:
-    """The phase of the task's current round at chain time `now` (seconds)."""
+    """The phase of the task's current round at chain time `now` (seconds). NONE = there is no such task."""
+    if task.requester == ZERO_ADDRESS:
+        return PhaseInfo(Phase.NONE, False, Timestamp(0))
     if task.outcome != Outcome.NONE:
         return PhaseInfo(_COLD[task.outcome], False, Timestamp(0))
     if round.reveal_end == 0:
@@ -36,8 +38,8 @@ def opening_window(task: Task, round: Round) -> tuple[Timestamp, Timestamp]:
 def what_next(info: PhaseInfo, task: Task, round: Round, now: int, finality_gap: int) -> str:
     """One sentence: who may do what until when."""
     left = duration(info.ends_at - now)
-    if info.phase.is_cold:
-        return _AFTER[info.phase]
+    if info.phase in _STILL:
+        return _STILL[info.phase]
     if info.due:
         if info.phase == Phase.CHALLENGE:
             return f"Anyone may advance now: the model stood and {round.leader} is paid."
@@ -77,7 +79,8 @@ _DUE = {
     Phase.OPENING: "Anyone may advance now: the leader did not open, so it is struck and loses its deposit.",
     Phase.NOMINATING: "Anyone may advance now: no claim was nominated, so the task becomes void.",
 }
-_AFTER = {
+_STILL = {
+    Phase.NONE: "There is no such task.",
     Phase.SETTLED: "The winner is paid; miners may reclaim their deposits and everybody may withdraw.",
     Phase.ABORTED: "The test set never came; miners may reclaim their deposits with a share of the bond.",
     Phase.VOID: "Nobody won; revealed miners may reclaim their deposits and the requester may withdraw.",

@@ -55,15 +55,14 @@ def sealed_size(plain_bytes: int) -> int:
     return _HEADER_BYTES + plain_bytes + chunks * _OVERHEAD_BYTES
 
 
-def part_sizes(plain_bytes: int) -> list[int]:
-    """Sizes of the parts that a file of `plain_bytes` seals into."""
-    whole, rest = divmod(sealed_size(plain_bytes), PART_BYTES)
-    return [PART_BYTES] * whole + ([rest] if rest else [])
+def part_count(plain_bytes: int) -> int:
+    """Parts that a file of `plain_bytes` seals into: all of PART_BYTES but the last."""
+    return -(-sealed_size(plain_bytes) // PART_BYTES)
 
 
 def part_list_max_bytes(max_plain_bytes: int) -> int:
     """Upper bound of the part list's own size, to cap its download."""
-    return _LIST_BYTES + _ENTRY_BYTES * len(part_sizes(max_plain_bytes))
+    return _LIST_BYTES + _ENTRY_BYTES * part_count(max_plain_bytes)
 
 
 def seal(chunks: Iterable[bytes], key: bytes) -> Iterator[bytes]:
@@ -113,20 +112,19 @@ def part_list_from_bytes(data: bytes, max_plain_bytes: int) -> PartList:
     plain_bytes = canonical.whole(value["plain_bytes"], 0, MAX_PLAIN_BYTES, what=f"{what}: plain_bytes")
     if plain_bytes > max_plain_bytes:
         raise VerificationFailed(f"{what}: expected a file of at most {max_plain_bytes} bytes, found {plain_bytes}")
-    sizes = part_sizes(plain_bytes)
-    parts = tuple(
-        _part(item, f"{what}: part {index}")
-        for index, item in enumerate(canonical.items(value["parts"], 1, len(sizes), what=f"{what}: parts"))
-    )
-    if [part.size_bytes for part in parts] != sizes:
+    sealed_bytes = sealed_size(plain_bytes)
+    if value["sealed_bytes"] != sealed_bytes:
         raise VerificationFailed(
-            f"{what}: expected the {len(sizes)} part sizes that {plain_bytes} bytes seal into, found other sizes"
+            f"{what}: expected {sealed_bytes} sealed bytes for {plain_bytes}, found {str(value['sealed_bytes'])[:40]}"
         )
-    if value["sealed_bytes"] != sealed_size(plain_bytes):
-        raise VerificationFailed(
-            f"{what}: expected {sealed_size(plain_bytes)} sealed bytes, found {str(value['sealed_bytes'])[:40]}"
-        )
-    return PartList(plain_bytes, sealed_size(plain_bytes), parts)
+    count = part_count(plain_bytes)
+    entries = canonical.items(value["parts"], count, count, what=f"{what}: parts")
+    parts = tuple(_part(entry, f"{what}: part {index}") for index, entry in enumerate(entries))
+    for index, part in enumerate(parts):
+        expected = min(PART_BYTES, sealed_bytes - index * PART_BYTES)
+        if part.size_bytes != expected:
+            raise VerificationFailed(f"{what}: part {index}: expected {expected} bytes, found {part.size_bytes}")
+    return PartList(plain_bytes, sealed_bytes, parts)
 
 
 def _part(value: object, what: str) -> SealedPart:
