@@ -100,7 +100,8 @@ contract MarketLens is IMarketLens {
         } else if (round.leader != address(0) && phase != Phase.Challenge) {
             (freedBy, freeAt) = ("open(...) by the leader, then advance(taskId)", 0);
         }
-        bounty = Lock(LockKind.Bounty, task.round, uint256(task.bountyWei) * (task.rounds - task.round), freeAt, freedBy);
+        bounty =
+            Lock(LockKind.Bounty, task.round, uint256(task.bountyWei) * (task.rounds - task.round), freeAt, freedBy);
         bond = Lock(LockKind.Bond, task.round, task.bondWei, freeAt, freedBy);
     }
 

@@ -107,12 +107,31 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
+    function isEligible(uint256 taskId, uint16 round, address miner, bytes32 modelHash, bytes32 parentModel)
+        external
+        view
+        returns (bool)
+    {
+        // zero means "no model", as a parent
+        if (modelHash == 0) return false;
+        address settledBy = minerOf(modelHash);
+        if (settledBy != address(0) && settledBy != miner) return false;
+        if (round != 0) return parentModel == _winners[taskId][round - 1].modelHash;
+        return parentModel == 0 || minerOf(parentModel) != address(0);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function royaltyReceiver(uint256 taskId, uint16 round) external view returns (address) {
+        return minerOf(_winners[taskId][round].parentModel);
+    }
+
+    /// @inheritdoc IModelRegistry
     function winnerOf(uint256 taskId, uint16 round) external view returns (Winner memory) {
         return _winners[taskId][round];
     }
 
     /// @inheritdoc IModelRegistry
-    function minerOf(bytes32 modelHash) external view returns (address) {
+    function minerOf(bytes32 modelHash) public view returns (address) {
         Origin storage origin = _origins[modelHash];
         return _winners[origin.taskId][origin.round].miner;
     }

@@ -13,7 +13,18 @@ import {PhaseLib} from "./libraries/PhaseLib.sol";
 import {ProofLib} from "./libraries/ProofLib.sol";
 import {ScoreLib} from "./libraries/ScoreLib.sol";
 import {
-    Claim, Entry, Outcome, Params, Phase, Reason, Round, Task, Terms, TestSet, TrainingProof, Workload
+    Claim,
+    Entry,
+    Outcome,
+    Params,
+    Phase,
+    Reason,
+    Round,
+    Task,
+    Terms,
+    TestSet,
+    TrainingProof,
+    Workload
 } from "./types/Task.sol";
 
 /// @title TaskMarket
@@ -88,7 +99,27 @@ contract TaskMarket is ITaskMarket {
         ++_counters.openTasks;
         _ledger.lock(msg.value);
         bytes32 termsHash = ProofLib.termsHash(terms, testCommitments);
-        _tasks[taskId] = _taskFrom(terms, uint8(rounds), difficulty, termsHash);
+        _tasks[taskId] = Task({
+            requester: msg.sender,
+            round: 0,
+            rounds: uint8(rounds),
+            outcome: Outcome.None,
+            trainSeconds: terms.trainSeconds,
+            releaseSeconds: terms.releaseSeconds,
+            bountyWei: terms.bountyWei,
+            depositWei: terms.depositWei,
+            revealSeconds: terms.revealSeconds,
+            openSeconds: terms.openSeconds,
+            bondWei: terms.bondWei,
+            challengeSeconds: terms.challengeSeconds,
+            minScorePpm: terms.minScorePpm,
+            minGainPpm: terms.minGainPpm,
+            tolerancePpm: terms.tolerancePpm,
+            royaltyBps: terms.royaltyBps,
+            difficulty: difficulty,
+            postedAt: uint40(block.timestamp),
+            termsHash: termsHash
+        });
         // bounded by MAX_ROUNDS
         for (uint256 i; i < rounds; ++i) {
             _rounds[taskId][i].testCommitment = testCommitments[i];
@@ -99,11 +130,10 @@ contract TaskMarket is ITaskMarket {
 
     /// @inheritdoc ITaskMarket
     function cancel(uint256 taskId) external {
+        (Task storage task, uint16 index, Round storage round) = _load(taskId);
         // Check
-        Task storage task = _existing(taskId);
-        Round storage round = _rounds[taskId][0];
         _checkRequester(task);
-        if (task.round != 0 || round.commits != 0) revert Errors.Market_AlreadyCommitted(taskId, round.commits);
+        if (index != 0 || round.commits != 0) revert Errors.Market_AlreadyCommitted(taskId, round.commits);
         _checkPhase(task, round, Phase.Training);
         // Effect
         _end(task, Outcome.Cancelled);
@@ -118,13 +148,12 @@ contract TaskMarket is ITaskMarket {
         external
         payable
     {
+        (Task storage task, Round storage round) = _loadCurrent(taskId, index);
+        Entry storage entry = _entry(taskId, index, msg.sender);
         // Check
-        Task storage task = _existing(taskId);
-        Round storage round = _currentRound(taskId, index, task);
         _checkPhase(task, round, Phase.Training);
         if (termsHash != task.termsHash) revert Errors.Market_WrongTerms(termsHash, task.termsHash);
         if (commitment == 0) revert Errors.Market_EmptyCommitment();
-        Entry storage entry = _entries[taskId][index][msg.sender];
         bool isFirst = entry.commitSeq == 0;
         _checkValue(isFirst ? task.depositWei : 0);
         // Effect
@@ -143,10 +172,8 @@ contract TaskMarket is ITaskMarket {
 
     /// @inheritdoc ITaskMarket
     function release(uint256 taskId, TestSet calldata testSet, bytes32 testKey) external {
+        (Task storage task, uint16 index, Round storage round) = _load(taskId);
         // Check
-        Task storage task = _existing(taskId);
-        uint16 index = task.round;
-        Round storage round = _rounds[taskId][index];
         _checkRequester(task);
         _checkPhase(task, round, Phase.Releasing);
         uint256 earliest = uint256(round.trainEnd) + FINALITY_GAP;
@@ -176,16 +203,15 @@ contract TaskMarket is ITaskMarket {
         bytes32 hTop,
         bytes calldata signature
     ) external {
+        (Task storage task, Round storage round) = _loadCurrent(proof.taskId, proof.round);
+        Entry storage entry = _entry(proof.taskId, proof.round, proof.miner);
         // Check
-        Task storage task = _existing(proof.taskId);
-        Round storage round = _currentRound(proof.taskId, proof.round, task);
         _checkPhase(task, round, Phase.Revealing);
         bytes32 digest = proofDigest(proof);
-        Entry storage entry = _entries[proof.taskId][proof.round][proof.miner];
         _checkOpensCommitment(entry, proof.miner, ProofLib.commitment(digest, salt));
         _checkClaim(round, digest, claim, hTop);
         _checkSignature(digest, claim, proof.miner, signature);
-        bool qualifies = _reachesScore(task, round, proof, claim.total) && _fitsLedger(proof);
+        bool qualifies = _reachesScore(task, round, proof, claim.total) && _isEligible(proof);
         // Effect
         entry.digest = ProofLib.claimHash(digest, claim);
         entry.total = claim.total;
@@ -196,21 +222,17 @@ contract TaskMarket is ITaskMarket {
             entry.qualifies = true;
             if (_beatsLeader(proof.taskId, proof.round, round, entry)) _lead(round, proof.miner, entry);
         }
-        emit ClaimRevealed(
-            proof.taskId, proof.round, proof.miner, proof, claim, salt, hTop, signature, qualifies
-        );
+        emit ClaimRevealed(proof.taskId, proof.round, proof.miner, proof, claim, salt, hTop, signature, qualifies);
     }
 
     // ---------------------------------------------------------------- NOMINATE
 
     /// @inheritdoc ITaskMarket
     function nominate(uint256 taskId, address miner) external {
+        (Task storage task, uint16 index, Round storage round) = _load(taskId);
         // Check
-        Task storage task = _existing(taskId);
-        uint16 index = task.round;
-        Round storage round = _rounds[taskId][index];
         _checkPhase(task, round, Phase.Nominating);
-        Entry storage entry = _entries[taskId][index][miner];
+        Entry storage entry = _entry(taskId, index, miner);
         if (entry.commitSeq == 0) revert Errors.Market_NoEntry(miner);
         if (!entry.qualifies || entry.isStruck) revert Errors.Market_NotQualified(miner);
         if (!_beatsLeader(taskId, index, round, entry)) revert Errors.Market_NotBetter(miner, round.leader);
@@ -229,13 +251,12 @@ contract TaskMarket is ITaskMarket {
         bytes32 slotKey,
         bytes32[] calldata slotPath
     ) external {
+        (Task storage task, Round storage round) = _loadCurrent(proof.taskId, proof.round);
         // Check
-        Task storage task = _existing(proof.taskId);
-        Round storage round = _currentRound(proof.taskId, proof.round, task);
         _checkPhase(task, round, Phase.Opening);
         if (proof.miner != round.leader) revert Errors.Market_NotLeader(proof.miner, round.leader);
         bytes32 digest = proofDigest(proof);
-        _checkRevealed(_entries[proof.taskId][proof.round][proof.miner], ProofLib.claimHash(digest, claim));
+        _checkRevealed(_entry(proof.taskId, proof.round, proof.miner), ProofLib.claimHash(digest, claim));
         _checkOpening(proof, sealKey, slotKey, slotPath);
         // Effect
         uint40 challengeEnd = uint40(block.timestamp + task.challengeSeconds);
@@ -256,9 +277,9 @@ contract TaskMarket is ITaskMarket {
 
     /// @inheritdoc ITaskMarket
     function advance(uint256 taskId) external {
-        Task storage task = _existing(taskId);
-        Round storage round = _rounds[taskId][task.round];
-        (Phase phase, bool due, uint40 endsAt) = PhaseLib.phaseOf(task, round, block.timestamp, FINALITY_GAP);
+        (Task storage task,, Round storage round) = _load(taskId);
+        // Check
+        (Phase phase, bool due, uint40 endsAt) = _phaseOf(task, round);
         if (!due) revert Errors.Market_NothingDue(taskId, phase, endsAt);
         if (phase == Phase.Challenge) _settle(taskId, task, round);
         else if (phase == Phase.Opening) _strike(taskId, task, round, Reason.Silent);
@@ -271,9 +292,9 @@ contract TaskMarket is ITaskMarket {
         // Check
         uint16 index = task.round;
         address miner = round.leader;
-        bytes32 parentModel = registry.winnerOf(taskId, index).parentModel;
+        address royaltyReceiver = registry.royaltyReceiver(taskId, index);
         (uint256 paidWei, uint256 feeWei, uint256 royaltyWei) =
-            PayoutLib.settlement(task.bountyWei, FEE_BPS, task.royaltyBps, parentModel != 0);
+            PayoutLib.settlement(task.bountyWei, FEE_BPS, task.royaltyBps, royaltyReceiver != address(0));
         // Effect
         if (index + 1 == task.rounds) {
             _end(task, Outcome.Settled);
@@ -284,8 +305,7 @@ contract TaskMarket is ITaskMarket {
         }
         _ledger.credit(miner, paidWei, taskId);
         _ledger.credit(FEE_RECEIVER, feeWei + _unrevealedWei(task, round), taskId);
-        // a declared parent was on the ledger when the claim was revealed (_fitsLedger), so it has a miner
-        if (royaltyWei != 0) _ledger.credit(registry.minerOf(parentModel), royaltyWei, taskId);
+        _ledger.credit(royaltyReceiver, royaltyWei, taskId);
         emit RoundSettled(taskId, index, miner, paidWei, feeWei, royaltyWei);
         // Interaction: the registry is ours and calls nobody
         _appendBlock(taskId, index, task, round);
@@ -301,7 +321,7 @@ contract TaskMarket is ITaskMarket {
             taskId,
             index,
             miner,
-            _entries[taskId][index][miner].commitSeq,
+            _entry(taskId, index, miner).commitSeq,
             total,
             ScoreLib.scorePpmDown(total, round.samples, round.maxSampleScore),
             task.difficulty,
@@ -314,7 +334,7 @@ contract TaskMarket is ITaskMarket {
         // Effect
         uint16 index = task.round;
         address miner = round.leader;
-        Entry storage entry = _entries[taskId][index][miner];
+        Entry storage entry = _entry(taskId, index, miner);
         entry.isStruck = true;
         entry.holdsDeposit = false;
         round.leader = address(0);
@@ -347,10 +367,10 @@ contract TaskMarket is ITaskMarket {
 
     /// @inheritdoc ITaskMarket
     function reclaim(uint256 taskId, uint16 index, address miner) external {
-        // Check
-        Task storage task = _existing(taskId);
+        (Task storage task,,) = _load(taskId);
         Round storage round = _rounds[taskId][index];
-        Entry storage entry = _entries[taskId][index][miner];
+        Entry storage entry = _entry(taskId, index, miner);
+        // Check
         if (!entry.holdsDeposit) revert Errors.Market_NothingToReclaim(miner);
         bool isAborted = index == task.round && task.outcome == Outcome.Aborted;
         _checkDepositFree(task, round, entry, index, miner, isAborted);
@@ -381,7 +401,7 @@ contract TaskMarket is ITaskMarket {
     /// @inheritdoc ITaskMarket
     function phaseOf(uint256 taskId) external view returns (Phase phase, bool due, uint40 endsAt) {
         Task storage task = _tasks[taskId];
-        return PhaseLib.phaseOf(task, _rounds[taskId][task.round], block.timestamp, FINALITY_GAP);
+        return _phaseOf(task, _rounds[taskId][task.round]);
     }
 
     /// @inheritdoc ITaskMarket
@@ -396,7 +416,7 @@ contract TaskMarket is ITaskMarket {
 
     /// @inheritdoc ITaskMarket
     function entryOf(uint256 taskId, uint16 index, address miner) external view returns (Entry memory) {
-        return _entries[taskId][index][miner];
+        return _entry(taskId, index, miner);
     }
 
     /// @inheritdoc ITaskMarket
@@ -456,27 +476,43 @@ contract TaskMarket is ITaskMarket {
         returns (bool)
     {
         bytes32 digest = proofDigest(proof);
-        Entry storage entry = _entries[proof.taskId][proof.round][proof.miner];
+        Entry storage entry = _entry(proof.taskId, proof.round, proof.miner);
         if (!entry.hasRevealed || entry.digest != ProofLib.claimHash(digest, claim)) return false;
         (address signer,) = ProofLib.recover(ProofLib.claimDigest(domainSeparator(), digest, claim), signature);
         return signer == proof.miner;
     }
 
-    // ---------------------------------------------------------------- checks
+    // ---------------------------------------------------------------- loads
 
-    function _existing(uint256 taskId) private view returns (Task storage task) {
+    /// @return task an existing one
+    /// @return index of its current round
+    function _load(uint256 taskId) private view returns (Task storage task, uint16 index, Round storage round) {
         task = _tasks[taskId];
         if (task.requester == address(0)) revert Errors.Market_UnknownTask(taskId);
+        index = task.round;
+        round = _rounds[taskId][index];
     }
 
-    function _currentRound(uint256 taskId, uint16 index, Task storage task) private view returns (Round storage) {
-        if (index != task.round) revert Errors.Market_WrongRound(index, task.round);
-        return _rounds[taskId][index];
+    /// @dev Callers that name a round must mean the current one.
+    function _loadCurrent(uint256 taskId, uint16 given) private view returns (Task storage task, Round storage round) {
+        uint16 index;
+        (task, index, round) = _load(taskId);
+        if (given != index) revert Errors.Market_WrongRound(given, index);
     }
+
+    function _entry(uint256 taskId, uint256 index, address miner) private view returns (Entry storage) {
+        return _entries[taskId][index][miner];
+    }
+
+    // ---------------------------------------------------------------- checks
 
     function _checkPhase(Task storage task, Round storage round, Phase expected) private view {
-        (Phase phase, bool due,) = PhaseLib.phaseOf(task, round, block.timestamp, FINALITY_GAP);
+        (Phase phase, bool due,) = _phaseOf(task, round);
         if (phase != expected || due) revert Errors.Market_WrongPhase(phase, due, expected);
+    }
+
+    function _phaseOf(Task storage task, Round storage round) private view returns (Phase, bool, uint40) {
+        return PhaseLib.phaseOf(task, round, block.timestamp, FINALITY_GAP);
     }
 
     function _checkRequester(Task storage task) private view {
@@ -555,22 +591,14 @@ contract TaskMarket is ITaskMarket {
         uint256 required = task.minScorePpm;
         if (proof.round != 0) {
             Round storage previous = _rounds[proof.taskId][proof.round - 1];
-            uint256 previousPpm =
-                ScoreLib.scorePpmDown(previous.leaderTotal, previous.samples, previous.maxSampleScore);
+            uint256 previousPpm = ScoreLib.scorePpmDown(previous.leaderTotal, previous.samples, previous.maxSampleScore);
             required = ScoreLib.requiredPpm(required, previousPpm, task.minGainPpm);
         }
         return ScoreLib.reaches(total, required, round.samples, round.maxSampleScore);
     }
 
-    /// @dev The model is not another miner's settled one, and its parent is on the ledger: any settled model or none
-    /// in round 0, the previous winner in later rounds (P-31, P-33).
-    function _fitsLedger(TrainingProof calldata proof) private view returns (bool) {
-        address settledBy = registry.minerOf(proof.modelHash);
-        if (settledBy != address(0) && settledBy != proof.miner) return false;
-        if (proof.round != 0) {
-            return proof.parentModel == registry.winnerOf(proof.taskId, proof.round - 1).modelHash;
-        }
-        return proof.parentModel == 0 || registry.minerOf(proof.parentModel) != address(0);
+    function _isEligible(TrainingProof calldata proof) private view returns (bool) {
+        return registry.isEligible(proof.taskId, proof.round, proof.miner, proof.modelHash, proof.parentModel);
     }
 
     /// @dev Makes the miner owner of its model unless an earlier commit is. The owner before it no longer qualifies;
@@ -582,7 +610,7 @@ contract TaskMarket is ITaskMarket {
         mapping(bytes32 modelHash => address) storage owners = _owners[proof.taskId][proof.round];
         address owner = owners[proof.modelHash];
         if (owner != address(0)) {
-            Entry storage displaced = _entries[proof.taskId][proof.round][owner];
+            Entry storage displaced = _entry(proof.taskId, proof.round, owner);
             if (displaced.commitSeq < commitSeq) return false;
             displaced.qualifies = false;
             if (round.leader == owner) {
@@ -603,9 +631,7 @@ contract TaskMarket is ITaskMarket {
     {
         address leader = round.leader;
         if (leader == address(0)) return true;
-        return ScoreLib.beats(
-            entry.total, entry.commitSeq, round.leaderTotal, _entries[taskId][index][leader].commitSeq
-        );
+        return ScoreLib.beats(entry.total, entry.commitSeq, round.leaderTotal, _entry(taskId, index, leader).commitSeq);
     }
 
     function _lead(Round storage round, address miner, Entry storage entry) private {
@@ -626,41 +652,8 @@ contract TaskMarket is ITaskMarket {
         return PayoutLib.unrevealed(task.depositWei, round.commits, round.reveals);
     }
 
-    function _difficultyOf(Workload memory workload, uint256 queue) private view returns (uint64) {
-        return DifficultyLib.difficultyDown(
-            DifficultyLib.Weights({
-                complexity: WEIGHT_COMPLEXITY, network: WEIGHT_NETWORK, data: WEIGHT_DATA, queue: WEIGHT_QUEUE
-            }),
-            workload,
-            queue
-        );
-    }
-
-    function _taskFrom(Terms calldata terms, uint8 rounds, uint64 difficulty, bytes32 termsHash)
-        private
-        view
-        returns (Task memory)
-    {
-        return Task({
-            requester: msg.sender,
-            round: 0,
-            rounds: rounds,
-            outcome: Outcome.None,
-            trainSeconds: terms.trainSeconds,
-            releaseSeconds: terms.releaseSeconds,
-            bountyWei: terms.bountyWei,
-            depositWei: terms.depositWei,
-            revealSeconds: terms.revealSeconds,
-            openSeconds: terms.openSeconds,
-            bondWei: terms.bondWei,
-            challengeSeconds: terms.challengeSeconds,
-            minScorePpm: terms.minScorePpm,
-            minGainPpm: terms.minGainPpm,
-            tolerancePpm: terms.tolerancePpm,
-            royaltyBps: terms.royaltyBps,
-            difficulty: difficulty,
-            postedAt: uint40(block.timestamp),
-            termsHash: termsHash
-        });
+    function _difficultyOf(Workload calldata workload, uint256 queue) private view returns (uint64) {
+        return
+            DifficultyLib.difficultyDown(WEIGHT_COMPLEXITY, WEIGHT_NETWORK, WEIGHT_DATA, WEIGHT_QUEUE, workload, queue);
     }
 }

@@ -30,6 +30,14 @@ interface IModelRegistry {
         uint32 openTasks
     ) external returns (bytes32 blockHash);
 
+    /// @notice True iff a proof may win a round: its model is not another miner's settled one, and its parent is a
+    /// settled model or zero (round 0), or the previous round's winner (later rounds) (P-31, P-33).
+    function isEligible(uint256 taskId, uint16 round, address miner, bytes32 modelHash, bytes32 parentModel)
+        external
+        view
+        returns (bool);
+    /// @notice Who earns the royalty of a round's opened claim: the miner that settled its parent, or zero (P-60).
+    function royaltyReceiver(uint256 taskId, uint16 round) external view returns (address);
     /// @notice The settled winner of a round; the miner is zero until then.
     function winnerOf(uint256 taskId, uint16 round) external view returns (Winner memory);
     /// @notice The miner that settled this model first, or zero.

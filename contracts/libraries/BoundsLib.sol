@@ -71,8 +71,8 @@ library BoundsLib {
         _checkParam("minWindow", params.minWindow, 1, params.maxWindow);
         _checkParam("finalityGap", params.finalityGap, 0, params.maxWindow);
         _checkParam("agingSeconds", params.agingSeconds, 1, MAX_AGING);
-        uint256 weights = uint256(params.weightComplexity) + params.weightNetwork + params.weightData
-            + params.weightQueue;
+        uint256 weights =
+            uint256(params.weightComplexity) + params.weightNetwork + params.weightData + params.weightQueue;
         _checkParam("weights", weights, PPM, PPM);
         _checkParam("feeReceiver", uint160(params.feeReceiver), 1, type(uint160).max);
     }

@@ -13,26 +13,23 @@ library DifficultyLib {
     uint256 private constant BYTES_UNIT = 2 ** 20;
     uint256 private constant OPERAND_LIMIT = 2 ** 160;
 
-    /// @dev Shares of the four factors in ppm; they sum to PPM.
-    struct Weights {
-        uint256 complexity;
-        uint256 network;
-        uint256 data;
-        uint256 queue;
-    }
-
+    /// @param weightComplexity share of the factor in ppm, like the other three; they sum to PPM
     /// @param queue tasks not yet cold, the new one included
     /// @return difficulty in millionths of a bit, rounded down once
-    function difficultyDown(Weights memory weights, Workload memory workload, uint256 queue)
-        internal
-        pure
-        returns (uint64 difficulty)
-    {
+    function difficultyDown(
+        uint256 weightComplexity,
+        uint256 weightNetwork,
+        uint256 weightData,
+        uint256 weightQueue,
+        Workload calldata workload,
+        uint256 queue
+    ) internal pure returns (uint64) {
         uint256 training = 3 * uint256(workload.flopsPerSample) * workload.samples * workload.epochs;
         uint256 transfer = uint256(workload.dataBytes) + 2 * uint256(workload.modelBytes);
-        uint256 sum = weights.complexity * log2Down(training, COMPLEXITY_UNIT)
-            + weights.network * log2Down(transfer, BYTES_UNIT) + weights.data * log2Down(workload.dataBytes, BYTES_UNIT)
-            + weights.queue * log2Down(queue, 1);
+        uint256 sum = weightComplexity * log2Down(training, COMPLEXITY_UNIT);
+        sum += weightNetwork * log2Down(transfer, BYTES_UNIT);
+        sum += weightData * log2Down(workload.dataBytes, BYTES_UNIT);
+        sum += weightQueue * log2Down(queue, 1);
         // log2Down < 161e6 and the weights sum to 1e6, so the quotient is < 2^28
         return uint64(sum / PPM);
     }
