@@ -227,7 +227,10 @@ def detect(weights: Weights, slot_key: bytes, slot: int, payload: bytes) -> Dete
 
 
 def quantise(weights: Weights, slot: int) -> NDArray[np.int16]:
-    """The slot's carriers as pinned integers; the only step that sees floats. Done once, it serves any number of keys."""
+    """The slot's carriers as pinned integers: the only step that sees floats, done once for any number of keys.
+
+    Raises VerificationFailed as `detect`.
+    """
     for name, tensor in weights.items():
         if tensor.dtype.kind != "f" or tensor.dtype.itemsize != 4:
             raise VerificationFailed(f"weights: {name} was expected as float32, found {tensor.dtype}")

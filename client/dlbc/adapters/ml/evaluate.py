@@ -1,0 +1,54 @@
+"""The pinned evaluator: what a model predicts, the same way for every miner and auditor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dlbc.adapters.ml.families import build, load_weights
+from dlbc.core.architecture import Architecture
+from dlbc.core.errors import Usage
+
+BATCH = 256
+
+
+def pick_device(wanted: str) -> torch.device:
+    """ "auto" is CUDA where there is one, else the CPU. Raises Usage if "cuda" is asked for and absent."""
+    if wanted not in ("auto", "cuda", "cpu"):
+        raise Usage(f"device: expected auto, cuda or cpu, found {wanted[:20]!r}")
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise Usage("device: cuda was asked for, this machine offers none; use --device cpu or auto")
+    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+
+
+def describe_device(device: torch.device) -> str:
+    """For people, e.g. "cuda (NVIDIA H200)" or "cpu (2 threads)"."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def predict(
+    weights: Mapping[str, Any], architecture: Architecture, x: NDArray[np.float32], device: str = "cpu"
+) -> NDArray[np.int64]:
+    """Top-1 classes, int64 [n]: float32 throughout, batches of 256 in order, the lowest class among equals."""
+    place = pick_device(device)
+    module = build(architecture)
+    load_weights(module, weights)
+    module.eval().to(place)
+    classes = np.empty(len(x), np.int64)
+    with torch.inference_mode(), _float32():
+        for start in range(0, len(x), BATCH):
+            batch = torch.from_numpy(np.array(x[start : start + BATCH], np.float32)).to(place)
+            classes[start : start + BATCH] = module(batch).cpu().numpy().argmax(1)
+    return classes
+
+
+def _float32() -> Any:
+    """No TF32 in convolutions, no algorithm chosen by timing; matrix products are float32 by default."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

@@ -1,0 +1,89 @@
+"""Training data as hashed shards and test sets as single files: safetensors with x (float32) and y (int64)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dlbc.adapters.ml.files import read_limited, replacing
+from dlbc.adapters.ml.tensors import all_finite, read_tensors
+from dlbc.core.errors import BadInput
+from dlbc.ports import Dataset
+
+SHARD_BYTES = 16 * 2**20
+MAX_FILE_BYTES = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One written file of training data, as the manifest describes it."""
+
+    path: Path
+    samples: int
+    size_bytes: int
+    sha256: bytes
+
+
+def encode_dataset(dataset: Dataset) -> bytes:
+    """The bytes of one file that holds the whole set; equal sets give equal bytes."""
+    from safetensors.numpy import save
+
+    check_dataset(dataset, classes=None)
+    return bytes(save({"x": np.ascontiguousarray(dataset.x), "y": np.ascontiguousarray(dataset.y)}))
+
+
+def write_shards(dataset: Dataset, folder: Path, shard_bytes: int = SHARD_BYTES) -> tuple[Shard, ...]:
+    """Cuts the set, in order, into files of about `shard_bytes` under `folder`: shard-00000.safetensors, …"""
+    per_shard = max(1, shard_bytes // (dataset.x[:1].nbytes + 8))
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = []
+    for number, start in enumerate(range(0, len(dataset.y), per_shard)):
+        part = Dataset(dataset.x[start : start + per_shard], dataset.y[start : start + per_shard])
+        data = encode_dataset(part)
+        path = folder / f"shard-{number:05d}.safetensors"
+        with replacing(path) as draft:
+            draft.write_bytes(data)
+        shards.append(Shard(path, len(part.y), len(data), hashlib.sha256(data).digest()))
+    return tuple(shards)
+
+
+def parse_dataset(data: bytes, *, input_shape: Sequence[int], classes: int) -> Dataset:
+    """The set in one file's bytes. Raises BadInput for anything but finite x [n, *input_shape] and y in range."""
+    expected = {"x": ("F32", (None, *input_shape)), "y": ("I64", (None,))}
+    tensors, _ = read_tensors(data, expected, what="data file", refuse=BadInput)
+    dataset = Dataset(tensors["x"], tensors["y"])
+    check_dataset(dataset, classes)
+    return dataset
+
+
+def load_dataset(shards: Sequence[Path], *, input_shape: Sequence[int], classes: int) -> Dataset:
+    """All shards, in order, as one set in memory. Raises BadInput as `parse_dataset`."""
+    if not shards:
+        raise BadInput("data: expected at least one shard, found none")
+    parts = [
+        parse_dataset(
+            read_limited(path, MAX_FILE_BYTES, "data file", BadInput), input_shape=input_shape, classes=classes
+        )
+        for path in shards
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return Dataset(np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts]))
+
+
+def check_dataset(dataset: Dataset, classes: int | None) -> None:
+    """Raises BadInput unless there is a sample, x and y are as many, x is finite and 0 <= y < classes."""
+    if len(dataset.x) != len(dataset.y) or not len(dataset.y):
+        raise BadInput(f"data: expected one label a sample, found {len(dataset.x)} samples, {len(dataset.y)} labels")
+    if dataset.x.dtype != np.float32 or dataset.y.dtype != np.int64:
+        raise BadInput(f"data: expected float32 samples, int64 labels, found {dataset.x.dtype}, {dataset.y.dtype}")
+    if not all_finite(dataset.x):
+        raise BadInput("data: expected finite samples, found NaN or infinity")
+    lowest, highest = int(dataset.y.min()), int(dataset.y.max())
+    if lowest < 0 or (classes is not None and highest >= classes):
+        limit = "up" if classes is None else f"to {classes - 1}"
+        raise BadInput(f"data: expected labels from 0 {limit}, found {lowest} to {highest}")

@@ -1,0 +1,160 @@
+"""The Trainer port: training in a child process, everything else in this one. No torch until it is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlbc.adapters.ml import shards, weights
+from dlbc.adapters.ml.files import read_json, write_json
+from dlbc.core.architecture import Architecture, architecture_to_json
+from dlbc.core.errors import Refused
+from dlbc.ports import Dataset, TrainHandle, TrainJob, TrainProgress, TrainResult
+
+LAST_WORDS = 300
+
+
+class TorchTrainer:
+    """Implements ports.Trainer with torch and safetensors."""
+
+    def start(self, job: TrainJob) -> TrainHandle:
+        """Starts, or resumes, the job in its work folder.
+
+        Keys go to the child through its standard input; they are neither in its arguments nor on disk. The child ends
+        when that pipe closes, so it never outlives this process.
+        """
+        job.work.mkdir(parents=True, exist_ok=True)
+        write_json(job.work / "job.json", _public(job))
+        write_json(
+            job.work / "progress.json",
+            {"state": "starting", "epoch": 0, "epochs": job.epochs, "loss": None, "validation_ppm": None},
+        )
+        with (job.work / "child.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dlbc.adapters.ml.child", str(job.work)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        handle = ChildHandle(process, job.work)
+        handle.tell(_secrets(job))
+        return handle
+
+    def load_dataset(self, paths: Sequence[Path], *, input_shape: Sequence[int], classes: int) -> Dataset:
+        return shards.load_dataset(paths, input_shape=input_shape, classes=classes)
+
+    def parse_dataset(self, data: bytes, *, input_shape: Sequence[int], classes: int) -> Dataset:
+        return shards.parse_dataset(data, input_shape=input_shape, classes=classes)
+
+    def check_model(self, model: bytes | Path, architecture: Architecture, *, max_bytes: int) -> dict[str, Any]:
+        return dict(weights.check_model(model, architecture, max_bytes=max_bytes))
+
+    def predict(
+        self,
+        weights: Mapping[str, Any],
+        architecture: Architecture,
+        x: NDArray[np.float32],
+        device: str = "cpu",
+    ) -> NDArray[np.int64]:
+        from dlbc.adapters.ml.evaluate import predict
+
+        return predict(weights, architecture, x, device)
+
+
+class ChildHandle:
+    """One training child process, read through the files it renames into place."""
+
+    def __init__(self, process: subprocess.Popen[bytes], work: Path) -> None:
+        self._process = process
+        self._work = work
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def tell(self, secrets: Mapping[str, Any]) -> None:
+        """Sends the keys; the pipe stays open for as long as the child may live."""
+        if self._process.stdin is None:
+            raise Refused("training: the child was expected to read its keys from a pipe, it has none")
+        with suppress(BrokenPipeError):  # it died already; poll() tells why
+            self._process.stdin.write(json.dumps(secrets).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def poll(self) -> TrainProgress:
+        code = self._process.poll()
+        found = read_json(self._work / "progress.json") or {}
+        progress = TrainProgress(
+            state=str(found.get("state", "starting")),
+            epoch=int(found.get("epoch", 0)),
+            epochs=int(found.get("epochs", 0)),
+            loss=found.get("loss"),
+            validation_ppm=found.get("validation_ppm"),
+            message=str(found.get("message", "")),
+        )
+        if code is None:
+            return progress
+        self._close()
+        if progress.state in ("done", "failed"):
+            return progress
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        message = f"the training process {how}; start it again to resume{self._last_words()}"
+        return TrainProgress("failed", progress.epoch, progress.epochs, progress.loss, progress.validation_ppm, message)
+
+    def result(self) -> TrainResult:
+        progress = self.poll()
+        found = read_json(self._work / "result.json") if progress.state == "done" else None
+        if found is None:
+            raise Refused(
+                f"training: expected it to be done, it is {progress.state}: {progress.message or 'no message'}"
+            )
+        return TrainResult(
+            model=self._work / "model.safetensors",
+            model_bytes=int(found["model_bytes"]),
+            validation_ppm=int(found["validation_ppm"]),
+            epochs=int(found["epochs"]),
+            seconds=float(found["seconds"]),
+            device=str(found["device"]),
+        )
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+    def _last_words(self) -> str:
+        log = (self._work / "child.log").read_bytes()[-4096:].decode(errors="replace").strip()
+        return f" ({log.splitlines()[-1][:LAST_WORDS]})" if log else ""
+
+
+def _public(job: TrainJob) -> dict[str, Any]:
+    return {
+        "architecture": architecture_to_json(job.architecture),
+        "shards": [str(path.resolve()) for path in job.shards],
+        "epochs": job.epochs,
+        "batch": job.batch,
+        "learning_rate": job.learning_rate,
+        "device": job.device,
+        "seed": job.seed,
+    }
+
+
+def _secrets(job: TrainJob) -> dict[str, Any]:
+    return {
+        "init_key": job.init_key.hex(),
+        "slot_keys": [key.hex() for key in job.slot_keys],
+        "payloads": [payload.hex() for payload in job.payloads],
+    }
