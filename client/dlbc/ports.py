@@ -222,6 +222,21 @@ class Dataset:
     y: NDArray[np.int64]
 
 
+class DataSource(Protocol):
+    """Where a requester's samples come from, and how they are packed."""
+
+    def load(self, source: str, folder: Path, seed: int) -> tuple[Dataset, Dataset]:
+        """(training, test) samples of a built-in name or of an .npz file (a relative path starts at `folder`).
+
+        Raises BadInput for NaN, wrong shapes, labels out of range, no samples, only one class or no such file.
+        """
+        ...
+
+    def pack(self, data: Dataset) -> bytes:
+        """One safetensors file with tensors x and y; the same data gives the same bytes."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TrainJob:
     """What the training child process needs; it is written to `work` as JSON, never pickled.

@@ -29,8 +29,7 @@ class TaskFile:
 
     name: str
     source: str  # a built-in data set or the path of an .npz file
-    test_fraction_ppm: int
-    test_seed: int
+    seed: int  # of the split into training and test samples
     family: str
     hidden: tuple[int, ...]
     channels: tuple[int, ...]
@@ -62,7 +61,7 @@ def parse_task_file(text: str | bytes) -> TaskFile:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadInput(f"the task file is not valid TOML: {str(error)[:120] or 'nested too deeply'}") from None
     _known("", root, {"name", "data", "model", "training", "money", "windows", "scoring"})
-    data = _table(root, "data", {"source", "test_fraction", "test_seed"})
+    data = _table(root, "data", {"source", "seed"})
     model = _table(root, "model", {"family", "hidden", "channels"})
     training = _table(root, "training", {"epochs", "batch", "learning_rate"})
     money = _table(root, "money", {"bounty", "deposit", "bond", "royalty"})
@@ -81,8 +80,7 @@ def parse_task_file(text: str | bytes) -> TaskFile:
     return TaskFile(
         name=_text(root, "", "name", longest=64, pattern=r"[A-Za-z0-9][A-Za-z0-9 ._-]*"),
         source=_text(data, "data", "source", longest=4096),
-        test_fraction_ppm=_share(data, "data", "test_fraction", 10_000, 500_000, default=200_000),
-        test_seed=_whole(data, "data", "test_seed", 0, 2**32 - 1, default=0),
+        seed=_whole(data, "data", "seed", 0, 2**32 - 1, default=0),
         family=family,
         hidden=_widths(model, "hidden"),
         channels=_widths(model, "channels"),

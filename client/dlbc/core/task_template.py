@@ -19,11 +19,11 @@ _TEMPLATE = """\
 name = {name}
 
 [data]
-# digits, fashion-mnist, or the path of an .npz file with arrays x (samples first) and y (class ids from 0)
+# digits, fashion-mnist, or the path of an .npz file with x_train, y_train, x_test and y_test, or x and y (samples
+# first, class ids from 0). From x and y a fifth, drawn by the seed, becomes the test set, which miners get to see
+# only after they have committed.
 source = {source}
-# The share of the data that miners get to see only after they have committed, and the seed of the split.
-test_fraction = 0.2
-test_seed = 1
+seed = 1
 
 [model]
 # mlp: flatten, then Linear+ReLU per hidden width. cnn: 3x3 convolution + ReLU + 2x2 pooling per channel count first.

@@ -26,8 +26,7 @@ def test_parse__template__gives_every_setting() -> None:
     expected = TaskFile(
         name="digits-mlp",
         source="digits",
-        test_fraction_ppm=200_000,
-        test_seed=1,
+        seed=1,
         family="mlp",
         hidden=(256, 128),
         channels=(),
@@ -86,7 +85,7 @@ def test_parse__deposit_and_bond_left_out__least_allowed() -> None:
         ("learning_rate = 0.001", "learning_rate = nan", "training.learning_rate: expected a number"),
         ("learning_rate = 0.001", "learning_rate = 0.0000001", "at most six decimals"),
         ("learning_rate = 0.001", "learning_rate = 1e400", "training.learning_rate: expected 0.000001 to 10"),
-        ("test_fraction = 0.2", "test_fraction = 0.9", "data.test_fraction: expected 0.01 to 0.5, found 0.9"),
+        ("seed = 1", "seed = -1", "data.seed: expected a whole number from 0 to"),
         ("hidden = [256, 128]", 'hidden = ["a"]', "model.hidden: expected a list"),
         ("hidden = [256, 128]", "hidden = 256", "model.hidden: expected a list"),
         ('family = "mlp"', 'family = "gan"', "model.family: expected one of mlp, cnn, found 'gan'"),

@@ -1,0 +1,333 @@
+"""One entry of one miner in one round: every thing it does, each repeatable after a crash at any line.
+
+What a step needs is taken from the journal if it is there and otherwise found again from the wallet, the chain and
+IPFS. Intent is journaled before a transaction leaves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlbc.core import watermark
+from dlbc.core.architecture import tensor_shapes
+from dlbc.core.errors import BadInput, DlbcError, NotFound, VerificationFailed
+from dlbc.core.manifest import Manifest
+from dlbc.core.proofs import (
+    commitment,
+    key_hash,
+    proof_digest,
+    score_claim_typed_data,
+    slot_path,
+    slot_root,
+)
+from dlbc.core.records import from_record, hex_bytes, to_record
+from dlbc.core.scoring import PredictionTree, encode_predictions, score_ppm, top1_scores
+from dlbc.core.secrets import MinerSecrets, encrypt_recovery
+from dlbc.core.secrets import Recovery as RecoveryBlob
+from dlbc.core.types import ZERO_HASH, Claim, Entry, Hash32, Locator, Receipt, TaskId, TaskPosted, TrainingProof
+from dlbc.ports import Chain, Journal, Keys, Storage, Trainer, TrainHandle, TrainJob, TrainProgress, TrainResult
+from dlbc.roles.artifacts import (
+    fetch_manifest,
+    fetch_sealed,
+    fetch_shards,
+    fetch_test_set,
+    file_chunks,
+    file_sha256,
+    store_sealed,
+    write_atomically,
+)
+from dlbc.roles.loop import Report
+from dlbc.roles.recovery import Wallet
+
+ENTRY = "entry"
+
+
+@dataclass(slots=True)
+class MinerEntry:
+    """The doing side of one entry; core.decide says when. `record` mirrors the journal."""
+
+    chain: Chain
+    storage: Storage
+    keys: Keys
+    trainer: Trainer
+    journal: Journal
+    report: Report
+    folder: Path  # of this entry: shards, model
+    device: str
+    posted: TaskPosted
+    round: int
+    record: dict[str, Any]
+    handle: TrainHandle | None = None
+    _manifest: Manifest | None = None
+    _secrets: dict[int, MinerSecrets] = field(default_factory=dict)
+
+    @property
+    def task_id(self) -> TaskId:
+        """The task."""
+        return self.posted.task_id
+
+    @property
+    def key(self) -> str:
+        """Of the journal record: terms are unique across chains and reorgs, task ids are not."""
+        return entry_key(self.posted.terms_hash, self.round)
+
+    @property
+    def is_done(self) -> bool:
+        """Nothing is left to do or to collect."""
+        return bool(self.record.get("done"))
+
+    @property
+    def gave_up(self) -> str:
+        """Why this miner does not go on; "" if it does."""
+        return str(self.record.get("gave_up", ""))
+
+    @property
+    def is_sealed(self) -> bool:
+        """The model is trained, sealed and stored, and its proof is journaled."""
+        return "proof" in self.record
+
+    def note(self, **changes: Any) -> None:
+        """Changes the record, durably."""
+        self.record = self.record | changes
+        self.journal.put(ENTRY, self.key, self.record)
+
+    # ------------------------------------------------------------------ train
+
+    def train(self, epochs: int | None) -> TrainProgress:
+        """Starts the training child, or looks at it; when it is done the model is sealed and stored."""
+        manifest = self._checked_manifest()
+        if self.handle is None:
+            self.handle = self.trainer.start(self._job(manifest, epochs))
+            self.report("training_started", task_id=self.task_id, epochs=epochs or manifest.training.epochs)
+        progress = self.handle.poll()
+        if progress.state == "failed":
+            self.stop_training()
+            self.give_up(f"training failed: {progress.message or 'no reason given'}")
+        elif progress.state == "done":
+            self._seal(self.handle.result(), manifest)
+            self.handle = None
+        return progress
+
+    def stop_training(self) -> None:
+        """Ends the child; its folder stays and can be resumed."""
+        if self.handle is not None:
+            self.handle.kill()
+            self.handle = None
+
+    def give_up(self, why: str) -> None:
+        """Remembers why this round is lost, so that it is said once and not tried for ever."""
+        self.note(gave_up=why)
+        self.report("gave_up", task_id=self.task_id, why=why)
+
+    # ------------------------------------------------------------------ commit, reveal, open
+
+    def commit(self) -> Receipt:
+        """Commits to the sealed model, with the deposit."""
+        digest, secrets = self._digest(), self._own_secrets()
+        recovery = Locator(hex_bytes(self.record["recovery"], "recovery", 32))
+        self.note(stage="committing")
+        receipt = self.chain.commit(
+            self.task_id,
+            self.round,
+            self.posted.terms_hash,
+            commitment(digest, secrets.salt),
+            recovery,
+            self.posted.terms.deposit_wei,
+        )
+        self.note(stage="committed")
+        self.report("model_committed", task_id=self.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
+        return receipt
+
+    def reveal(self, entry: Entry, committed_test: Hash32) -> Receipt | None:
+        """Claims a score on the released test set. None if the test set is not the committed one: claim nothing."""
+        self._ensure_proof(entry)
+        if "claim" not in self.record:
+            try:
+                self._predict(committed_test)
+            except (VerificationFailed, BadInput) as error:
+                self.give_up(f"nothing is claimed: {error}")
+                return None
+        receipt = self.chain.reveal(
+            self._proof(),
+            self._own_secrets().salt,
+            from_record(Claim, self.record["claim"]),
+            Hash32(hex_bytes(self.record["h_top"], "h_top", 32)),
+            hex_bytes(self.record["signature"], "signature", 65),
+        )
+        self.note(stage="revealed")
+        self.report("claim_revealed", task_id=self.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
+        return receipt
+
+    def open(self, entry: Entry) -> Receipt:
+        """Opens the leading model: its sealing key and slot 0 of the watermark."""
+        self._ensure_proof(entry)
+        secrets = self._own_secrets()
+        slot_keys = secrets.slot_keys(self._slots(self._checked_manifest()))
+        receipt = self.chain.open(
+            self._proof(), self._revealed_claim(), secrets.seal_key, slot_keys[0], slot_path(slot_keys, 0)
+        )
+        self.report("model_opened", task_id=self.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
+        return receipt
+
+    # ------------------------------------------------------------------ inside
+
+    def _job(self, manifest: Manifest, epochs: int | None) -> TrainJob:
+        shards = fetch_shards(self.storage, manifest, self.folder / "data")
+        secrets, slots = self._own_secrets(), self._slots(manifest)
+        market = self.chain.market
+        return TrainJob(
+            work=self.folder / "training",
+            architecture=manifest.architecture,
+            shards=shards,
+            epochs=epochs or manifest.training.epochs,
+            batch=manifest.training.batch,
+            learning_rate=manifest.training.learning_rate_ppm / 1_000_000,
+            device=self.device,
+            seed=int.from_bytes(secrets.init_key[:4], "big"),
+            init_key=secrets.init_key,
+            slot_keys=secrets.slot_keys(slots),
+            payloads=tuple(
+                watermark.payload(self.chain.chain_id, market, self.task_id, self.round, self.keys.address, slot)
+                for slot in range(slots)
+            ),
+        )
+
+    def _seal(self, result: TrainResult, manifest: Manifest) -> None:
+        """Checks, seals and stores the trained model and journals the proof; then it can be committed."""
+        weights = self.trainer.check_model(result.model, manifest.architecture, max_bytes=manifest.model_bytes)
+        secrets, slots = self._own_secrets(), self._slots(manifest)
+        for slot, slot_key in enumerate(secrets.slot_keys(slots)):
+            payload = watermark.payload(
+                self.chain.chain_id, self.chain.market, self.task_id, self.round, self.keys.address, slot
+            )
+            if not watermark.detect(weights, slot_key, slot, payload).is_detected:
+                self.give_up(f"the trained model does not carry the mark of slot {slot}; it would not stand an audit")
+                return
+        sealed = store_sealed(self.storage, file_chunks(result.model), secrets.seal_key)
+        proof = TrainingProof(
+            task_id=self.task_id,
+            round=self.round,
+            miner=self.keys.address,
+            model_hash=file_sha256(result.model),
+            sealed_model=sealed,
+            seal_key_hash=key_hash(secrets.seal_key),
+            watermark_root=slot_root(secrets.slot_keys(slots)),
+            parent_model=ZERO_HASH,
+        )
+        blob = encrypt_recovery(secrets.recovery_key, RecoveryBlob(self._attempt, proof))
+        recovery = self.storage.add(blob)
+        self.note(
+            stage="sealed",
+            proof=to_record(proof),
+            recovery=to_record(recovery),
+            model=str(result.model),
+            validation_ppm=result.validation_ppm,
+            train_seconds=int(result.seconds),
+        )
+        self.report(
+            "model_sealed",
+            task_id=self.task_id,
+            model_hash=proof.model_hash,
+            validation_ppm=result.validation_ppm,
+            seconds=int(result.seconds),
+        )
+
+    def _predict(self, committed_test: Hash32) -> None:
+        """Builds and publishes the claim and journals it."""
+        manifest = self._checked_manifest()
+        released = self.chain.released(self.task_id, self.round)
+        if released is None:
+            raise NotFound(f"task {self.task_id} shows no release in its log yet; try again")
+        test = fetch_test_set(self.storage, self.trainer, manifest, released, committed_test)
+        weights = self.trainer.check_model(
+            self._model_file(manifest), manifest.architecture, max_bytes=manifest.model_bytes
+        )
+        predictions = self.trainer.predict(weights, manifest.architecture, test.x, self.device)
+        scores = top1_scores(predictions, test.y)
+        digest = self._digest()
+        tree = PredictionTree(digest, predictions, scores)
+        claim = Claim(
+            total=tree.total,
+            predictions_root=tree.root(len(test.y)),
+            predictions=self.storage.add(encode_predictions(predictions, scores)),
+        )
+        signature = self.keys.sign_typed(score_claim_typed_data(digest, claim, self.chain.chain_id, self.chain.market))
+        self.note(
+            stage="revealing",
+            claim=to_record(claim),
+            h_top=to_record(tree.h_top),
+            signature=to_record(signature),
+        )
+        self.report(
+            "claim_built",
+            task_id=self.task_id,
+            total=claim.total,
+            samples=len(test.y),
+            score_ppm=score_ppm(claim.total, len(test.y), 1),
+        )
+
+    def _model_file(self, manifest: Manifest) -> Path:
+        """The model this entry committed to: the trained file, or the sealed bytes fetched back and opened."""
+        proof = self._proof()
+        own = Path(str(self.record.get("model", "")) or self.folder / "recovered.safetensors")
+        if own.is_file() and file_sha256(own) == proof.model_hash:
+            return own
+        recovered = self.folder / "recovered.safetensors"
+        key = self._own_secrets().seal_key
+        write_atomically(recovered, fetch_sealed(self.storage, proof.sealed_model, key, max_bytes=manifest.model_bytes))
+        if file_sha256(recovered) != proof.model_hash:
+            raise VerificationFailed(
+                f"own model: expected sha256 {proof.model_hash.hex()}, found {file_sha256(recovered).hex()}"
+            )
+        self.report("model_recovered", task_id=self.task_id)
+        return recovered
+
+    def _ensure_proof(self, entry: Entry) -> None:
+        """Makes the journal agree with the chain about what was committed, from the wallet if need be."""
+        if self.is_sealed and (
+            entry.has_revealed or commitment(self._digest(), self._own_secrets().salt) == entry.digest
+        ):
+            return
+        found = Wallet(self.chain, self.keys, self.journal).recover(self.storage, self.task_id, self.round)
+        for stale in ("claim", "h_top", "signature", "model"):
+            self.record.pop(stale, None)
+        self.note(stage="recovered", attempt=found.attempt, proof=to_record(found.proof))
+        self.report("entry_recovered", task_id=self.task_id, attempt=found.attempt)
+
+    def _revealed_claim(self) -> Claim:
+        for event in self.chain.reveals(self.task_id, self.round):
+            if event.proof.miner == self.keys.address:
+                return event.claim
+        raise DlbcError(f"task {self.task_id}: this miner's reveal is not in the chain's log; is the node in sync?")
+
+    def _checked_manifest(self) -> Manifest:
+        if self._manifest is None:
+            self._manifest = fetch_manifest(self.storage, self.posted)
+        return self._manifest
+
+    def _slots(self, manifest: Manifest) -> int:
+        return watermark.slot_count(tensor_shapes(manifest.architecture))
+
+    @property
+    def _attempt(self) -> int:
+        return int(self.record.get("attempt", 0))
+
+    def _own_secrets(self) -> MinerSecrets:
+        attempt = self._attempt
+        if attempt not in self._secrets:
+            wallet = Wallet(self.chain, self.keys, self.journal)
+            self._secrets[attempt] = wallet.secrets(self.task_id, self.round, attempt)
+        return self._secrets[attempt]
+
+    def _proof(self) -> TrainingProof:
+        return from_record(TrainingProof, self.record["proof"])
+
+    def _digest(self) -> Hash32:
+        return proof_digest(self._proof(), self.chain.chain_id, self.chain.market)
+
+
+def entry_key(terms_hash: Hash32, round_index: int) -> str:
+    """Journal key of an entry."""
+    return f"{terms_hash.hex()}/{round_index}"

@@ -1,0 +1,290 @@
+"""The miner: picks the best-ranked task it can do, and carries every entry it has to the money on its account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlbc.core import watermark
+from dlbc.core.architecture import flops_per_sample, tensor_shapes
+from dlbc.core.decide import (
+    Candidate,
+    Do,
+    MinerFacts,
+    decide_miner,
+    may_reclaim,
+    order_candidates,
+    refuse_candidate,
+)
+from dlbc.core.errors import BadInput, ContractRefused, NotFound, Refused, TryLater, VerificationFailed
+from dlbc.core.manifest import Manifest
+from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Entry, Phase, RankedTask, TaskId, TaskPosted
+from dlbc.ports import Chain, Journal, Keys, Storage, Trainer
+from dlbc.roles.artifacts import fetch_manifest
+from dlbc.roles.entry import ENTRY, MinerEntry, entry_key
+from dlbc.roles.loop import Report, unheard
+from dlbc.roles.requester import read_facts
+
+NO_ENTRY = Entry(ZERO_HASH, 0, 0, False, False, False, False)
+GAS_RESERVE_WEI = 5 * 10**15
+SLOWEST_FLOPS = 2 * 10**9
+"""Assumed until this machine has trained something: operations a second."""
+START_SECONDS = 5
+FETCH_BYTES_PER_SECOND = 2**20
+TRAINING_PASSES = 3
+LOOK_AT = 64
+"""Tasks of the ranked list that are looked at closely in one tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class MinerOptions:
+    """What the operator chose."""
+
+    device: str = "auto"
+    epochs: int | None = None  # None: what the manifest says
+    tasks: frozenset[TaskId] | None = None  # None: any
+    once: bool = False
+
+
+@dataclass(slots=True)
+class Miner:
+    """One miner's account on one market; `folder` holds its shards and models."""
+
+    chain: Chain
+    storage: Storage
+    keys: Keys
+    trainer: Trainer
+    journal: Journal
+    folder: Path
+    options: MinerOptions = field(default_factory=MinerOptions)
+    report: Report = unheard
+    entries: dict[str, MinerEntry] = field(default_factory=dict)
+    _is_loaded: bool = False
+    _passed_over: set[str] = field(default_factory=set)
+
+    def tick(self) -> bool:
+        """One look at everything, and at most one step each. False when there is nothing left to do (--once)."""
+        if not self._is_loaded:
+            self._load()
+            self._is_loaded = True
+        for entry in list(self.entries.values()):
+            if not entry.is_done:
+                self._step(entry)
+        if self._wants_more():
+            self._begin_best()
+        if not self.options.once:
+            return True
+        return any(not entry.is_done for entry in self.entries.values())
+
+    def stop(self) -> None:
+        """Ends a training child; nothing is lost, the next run goes on from there."""
+        for entry in self.entries.values():
+            entry.stop_training()
+
+    # ------------------------------------------------------------------ what it already has
+
+    def _load(self) -> None:
+        """Entries of the journal, and those that only the chain remembers (a lost disk)."""
+        known = {key: record for key, record in self.journal.all(ENTRY) if not record.get("done")}
+        finished = {key for key, record in self.journal.all(ENTRY) if record.get("done")}
+        for number in range(1, self.chain.task_count() + 1):
+            task_id = TaskId(number)
+            task = self.chain.task(task_id)
+            for index in range(task.round + 1):
+                key = entry_key(task.terms_hash, index)
+                if key in finished:
+                    continue
+                if key in known:
+                    self._add(self.chain.task_posted(task_id), index, known[key])
+                elif self._has_something_left(task_id, index):
+                    self._add(self.chain.task_posted(task_id), index, _new_record(task_id, index) | {"stage": "found"})
+                    self.report("entry_found_on_chain", task_id=task_id, round=index)
+
+    def _has_something_left(self, task_id: TaskId, index: int) -> bool:
+        entry = self.chain.entry(task_id, index, self.keys.address)
+        if entry.commit_seq == 0:
+            return False
+        task = self.chain.task(task_id)
+        phase = Phase.SETTLED if index < task.round else self.chain.phase(task_id).phase
+        return not phase.is_cold or may_reclaim(entry, phase, task.outcome)
+
+    def _add(self, posted: TaskPosted, index: int, record: dict[str, Any]) -> MinerEntry:
+        entry = MinerEntry(
+            chain=self.chain,
+            storage=self.storage,
+            keys=self.keys,
+            trainer=self.trainer,
+            journal=self.journal,
+            report=self.report,
+            folder=self.folder / f"task-{posted.task_id}-{posted.terms_hash.hex()[:8]}" / f"round-{index}",
+            device=self.options.device,
+            posted=posted,
+            round=index,
+            record=record,
+        )
+        entry.note()
+        self.entries[entry.key] = entry
+        return entry
+
+    # ------------------------------------------------------------------ one step of one entry
+
+    def _step(self, entry: MinerEntry) -> None:
+        """Decides and does. A reason to wait, or somebody who was faster, never ends the loop."""
+        try:
+            self._do(entry)
+        except TryLater as error:
+            self.report("try_later", task_id=entry.task_id, reason=str(error))
+        except ContractRefused as error:
+            self.report("refused", task_id=entry.task_id, reason=str(error))
+        except (VerificationFailed, BadInput, NotFound) as error:
+            entry.give_up(str(error))
+
+    def _do(self, entry: MinerEntry) -> None:
+        facts = read_facts(self.chain, entry.task_id)
+        me = self.keys.address
+        own = self.chain.entry(entry.task_id, entry.round, me)
+        leader = facts.round.leader
+        led = NO_ENTRY if leader == ZERO_ADDRESS else self.chain.entry(entry.task_id, facts.task.round, leader)
+        mine = MinerFacts(
+            me=me,
+            round_index=entry.round,
+            entry=own,
+            leader=led,
+            model_ready=entry.is_sealed,
+            gave_up=entry.gave_up,
+            credit=self.chain.credit(me),
+        )
+        decision = decide_miner(facts, mine)
+        match decision.do:
+            case Do.TRAIN:
+                self._train(entry)
+            case Do.COMMIT:
+                entry.commit()
+            case Do.REVEAL:
+                entry.reveal(own, facts.round.test_commitment)
+            case Do.NOMINATE:
+                receipt = self.chain.nominate(entry.task_id, me)
+                self.report("claim_nominated", task_id=entry.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
+            case Do.OPEN:
+                entry.open(own)
+            case Do.ADVANCE:
+                receipt = self.chain.advance(entry.task_id)
+                self.report("task_advanced", task_id=entry.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
+            case Do.RECLAIM:
+                receipt = self.chain.reclaim(entry.task_id, entry.round, me)
+                self.report("deposit_reclaimed", task_id=entry.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
+            case Do.WITHDRAW:
+                self._withdraw(entry, mine.credit)
+            case Do.FINISH:
+                entry.stop_training()
+                entry.note(done=True)
+                self.report("entry_finished", task_id=entry.task_id, round=entry.round, why=decision.why)
+            case _:
+                self.report("waiting", task_id=entry.task_id, why=decision.why, until=decision.until)
+
+    def _train(self, entry: MinerEntry) -> None:
+        if entry.handle is None and any(other.handle is not None for other in self.entries.values()):
+            return  # one training at a time
+        progress = entry.train(self.options.epochs)
+        self.report(
+            "training",
+            task_id=entry.task_id,
+            state=progress.state,
+            epoch=progress.epoch,
+            epochs=progress.epochs,
+            validation_ppm=progress.validation_ppm,
+        )
+        if entry.is_sealed:
+            self._note_speed(entry)
+
+    def _withdraw(self, entry: MinerEntry, amount: int) -> None:
+        receipt = self.chain.withdraw(self.keys.address)
+        self.report(
+            "money_arrived",
+            task_id=entry.task_id,
+            wei=amount,
+            tx=receipt.tx_hash,
+            block=receipt.block_number,
+            gas=receipt.gas_used,
+        )
+
+    # ------------------------------------------------------------------ the next task
+
+    def _wants_more(self) -> bool:
+        is_busy = any(
+            not entry.is_done and not entry.is_sealed and not entry.gave_up and entry.record["stage"] == "training"
+            for entry in self.entries.values()
+        )
+        return not is_busy and not (self.options.once and self.entries)
+
+    def _begin_best(self) -> None:
+        candidates: dict[TaskId, tuple[Candidate, TaskPosted]] = {}
+        for ranked in self.chain.ranked_tasks()[:LOOK_AT]:
+            if self.options.tasks is None or ranked.task_id in self.options.tasks:
+                found = self._candidate(ranked)
+                if found is not None:
+                    candidates[ranked.task_id] = found
+        for candidate in order_candidates([candidate for candidate, _ in candidates.values()]):
+            posted = candidates[candidate.ranked.task_id][1]
+            index = self.chain.task(posted.task_id).round
+            entry = self._add(posted, index, _new_record(posted.task_id, index))
+            self.report("task_chosen", task_id=posted.task_id, rank=candidate.ranked.rank)
+            self._step(entry)
+            return
+
+    def _candidate(self, ranked: RankedTask) -> tuple[Candidate, TaskPosted] | None:
+        """The task as a candidate, or None with the reason reported once."""
+        task = self.chain.task(ranked.task_id)
+        key = entry_key(task.terms_hash, task.round)
+        if key in self.entries or key in self._passed_over or self.journal.get(ENTRY, key) is not None:
+            return None
+        try:
+            posted = self.chain.task_posted(ranked.task_id)
+            manifest = fetch_manifest(self.storage, posted)
+            _check_markable(manifest)
+        except TryLater as error:
+            self.report("try_later", task_id=ranked.task_id, reason=str(error))
+            return None
+        except (VerificationFailed, BadInput, NotFound, Refused) as error:
+            self._passed_over.add(key)
+            self.report("task_passed_over", task_id=ranked.task_id, why=str(error))
+            return None
+        candidate = Candidate(ranked, posted.terms.deposit_wei, self._seconds_needed(manifest))
+        why_not = refuse_candidate(
+            candidate,
+            now=self.chain.now(),
+            balance_wei=self.chain.balance(self.keys.address),
+            gas_reserve_wei=GAS_RESERVE_WEI,
+        )
+        if why_not:
+            self.report("task_passed_over", task_id=ranked.task_id, why=why_not)
+            return None
+        return candidate, posted
+
+    def _seconds_needed(self, manifest: Manifest) -> int:
+        """Fetching, training and storing on this machine, from what its last training measured."""
+        speed = self.journal.get("speed", self.options.device) or {"operations": SLOWEST_FLOPS}
+        traffic = manifest.data_bytes + 2 * manifest.model_bytes
+        operations = _operations(manifest, self.options.epochs)
+        return START_SECONDS + operations // max(1, int(speed["operations"])) + traffic // FETCH_BYTES_PER_SECOND
+
+    def _note_speed(self, entry: MinerEntry) -> None:
+        seconds = max(1, int(entry.record["train_seconds"]))
+        operations = _operations(fetch_manifest(self.storage, entry.posted), self.options.epochs)
+        self.journal.put("speed", self.options.device, {"operations": max(1, operations // seconds)})
+
+
+def _operations(manifest: Manifest, epochs: int | None) -> int:
+    per_epoch = TRAINING_PASSES * flops_per_sample(manifest.architecture) * manifest.samples
+    return per_epoch * (epochs or manifest.training.epochs)
+
+
+def _check_markable(manifest: Manifest) -> None:
+    carriers = watermark.carriers_per_slot(tensor_shapes(manifest.architecture))
+    if carriers < watermark.MIN_CARRIERS:
+        raise Refused(f"a watermark needs {watermark.MIN_CARRIERS} carriers a slot, this model has {carriers}")
+
+
+def _new_record(task_id: TaskId, index: int) -> dict[str, Any]:
+    return {"task_id": task_id, "round": index, "attempt": 0, "stage": "training"}
