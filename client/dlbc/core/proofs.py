@@ -27,7 +27,7 @@ DOMAIN_NAME = "DLBC"
 DOMAIN_VERSION = "1"
 SECRETS_WARNING = (
     "Whoever holds this signature can unseal this model and strip its watermark. "
-    "Sign it only in your own DLBC miner, never on a web site."
+    "Sign it only in your own DLBC miner, never anywhere else."
 )
 SLOT_COUNTS = (2, 4, 8)
 
