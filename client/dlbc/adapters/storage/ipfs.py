@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import queue
 import threading
 import time
@@ -18,8 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+# The package's own switch: its patched copy of requests warns of itself with every request of a current urllib3.
+os.environ.setdefault("PY_IPFS_HTTP_CLIENT_PATCH_REQUESTS", "no")
 with warnings.catch_warnings():
-    # Syntax warnings of the packages it is made of; its version warning never fires, see _client.
+    # Syntax warnings of the packages it is made of; its version warning never fires, see _Watch.client.
     warnings.simplefilter("ignore")
     import ipfshttpclient
     import requests

@@ -1,0 +1,1 @@
+"""The local network: a chain (Anvil), an IPFS node (Kubo as a library) and the contracts, on loopback only."""
