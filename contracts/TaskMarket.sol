@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {MarketRules} from "./MarketRules.sol";
+import {IMarketRules} from "./interfaces/IMarketRules.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {ITaskMarket} from "./interfaces/ITaskMarket.sol";
 import {BoundsLib} from "./libraries/BoundsLib.sol";
-import {DifficultyLib} from "./libraries/DifficultyLib.sol";
 import {Errors} from "./libraries/Errors.sol";
 import {LedgerLib} from "./libraries/LedgerLib.sol";
 import {MerkleLib} from "./libraries/MerkleLib.sol";
@@ -23,8 +24,7 @@ import {
     Task,
     Terms,
     TestSet,
-    TrainingProof,
-    Workload
+    TrainingProof
 } from "./types/Task.sol";
 
 /// @title TaskMarket
@@ -41,16 +41,9 @@ contract TaskMarket is ITaskMarket {
     /// @inheritdoc ITaskMarket
     IModelRegistry public immutable registry;
 
+    IMarketRules private immutable RULES;
     uint16 private immutable FEE_BPS;
-    uint16 private immutable MAX_ROYALTY_BPS;
-    uint32 private immutable MIN_WINDOW;
-    uint32 private immutable MAX_WINDOW;
     uint32 private immutable FINALITY_GAP;
-    uint32 private immutable AGING_SECONDS;
-    uint32 private immutable WEIGHT_COMPLEXITY;
-    uint32 private immutable WEIGHT_NETWORK;
-    uint32 private immutable WEIGHT_DATA;
-    uint32 private immutable WEIGHT_QUEUE;
     address private immutable FEE_RECEIVER;
     uint256 private immutable CACHED_CHAIN_ID;
     bytes32 private immutable CACHED_DOMAIN_SEPARATOR;
@@ -65,19 +58,11 @@ contract TaskMarket is ITaskMarket {
 
     /// @param registry_ address the registry has or will get (precomputed from the deployer's nonce)
     constructor(Params memory params_, address registry_) {
-        BoundsLib.checkParams(params_);
         if (registry_ == address(0)) revert Errors.Market_ZeroAddress();
         registry = IModelRegistry(registry_);
+        RULES = new MarketRules(params_);
         FEE_BPS = params_.feeBps;
-        MAX_ROYALTY_BPS = params_.maxRoyaltyBps;
-        MIN_WINDOW = params_.minWindow;
-        MAX_WINDOW = params_.maxWindow;
         FINALITY_GAP = params_.finalityGap;
-        AGING_SECONDS = params_.agingSeconds;
-        WEIGHT_COMPLEXITY = params_.weightComplexity;
-        WEIGHT_NETWORK = params_.weightNetwork;
-        WEIGHT_DATA = params_.weightData;
-        WEIGHT_QUEUE = params_.weightQueue;
         FEE_RECEIVER = params_.feeReceiver;
         CACHED_CHAIN_ID = block.chainid;
         CACHED_DOMAIN_SEPARATOR = ProofLib.domainSeparator(block.chainid, address(this));
@@ -89,37 +74,31 @@ contract TaskMarket is ITaskMarket {
     function post(Terms calldata terms, bytes32[] calldata testCommitments) external payable returns (uint256 taskId) {
         // Check
         uint256 rounds = testCommitments.length;
-        BoundsLib.checkTerms(terms, rounds, MIN_WINDOW, MAX_WINDOW, MAX_ROYALTY_BPS);
+        uint64 difficulty = RULES.admit(terms, rounds, uint256(_counters.openTasks) + 1);
         _checkValue(uint256(terms.bountyWei) * rounds + terms.bondWei);
-        uint64 difficulty = _difficultyOf(terms.workload, uint256(_counters.openTasks) + 1);
-        if (difficulty == 0) revert Errors.Market_BelowMinimum("difficulty", 0, 1);
-
         // Effect
         taskId = ++_counters.tasks;
         ++_counters.openTasks;
         _ledger.lock(msg.value);
         bytes32 termsHash = ProofLib.termsHash(terms, testCommitments);
-        _tasks[taskId] = Task({
-            requester: msg.sender,
-            round: 0,
-            rounds: uint8(rounds),
-            outcome: Outcome.None,
-            trainSeconds: terms.trainSeconds,
-            releaseSeconds: terms.releaseSeconds,
-            bountyWei: terms.bountyWei,
-            depositWei: terms.depositWei,
-            revealSeconds: terms.revealSeconds,
-            openSeconds: terms.openSeconds,
-            bondWei: terms.bondWei,
-            challengeSeconds: terms.challengeSeconds,
-            minScorePpm: terms.minScorePpm,
-            minGainPpm: terms.minGainPpm,
-            tolerancePpm: terms.tolerancePpm,
-            royaltyBps: terms.royaltyBps,
-            difficulty: difficulty,
-            postedAt: uint40(block.timestamp),
-            termsHash: termsHash
-        });
+        Task storage task = _tasks[taskId];
+        task.requester = msg.sender;
+        task.rounds = uint8(rounds);
+        task.trainSeconds = terms.trainSeconds;
+        task.releaseSeconds = terms.releaseSeconds;
+        task.bountyWei = terms.bountyWei;
+        task.depositWei = terms.depositWei;
+        task.revealSeconds = terms.revealSeconds;
+        task.openSeconds = terms.openSeconds;
+        task.bondWei = terms.bondWei;
+        task.challengeSeconds = terms.challengeSeconds;
+        task.minScorePpm = terms.minScorePpm;
+        task.minGainPpm = terms.minGainPpm;
+        task.tolerancePpm = terms.tolerancePpm;
+        task.royaltyBps = terms.royaltyBps;
+        task.difficulty = difficulty;
+        task.postedAt = uint40(block.timestamp);
+        task.termsHash = termsHash;
         // bounded by MAX_ROUNDS
         for (uint256 i; i < rounds; ++i) {
             _rounds[taskId][i].testCommitment = testCommitments[i];
@@ -137,7 +116,7 @@ contract TaskMarket is ITaskMarket {
         _checkPhase(task, round, Phase.Training);
         // Effect
         _end(task, Outcome.Cancelled);
-        _ledger.credit(msg.sender, uint256(task.bountyWei) * task.rounds + task.bondWei, taskId);
+        _refund(taskId, task);
         emit TaskCancelled(taskId);
     }
 
@@ -358,7 +337,7 @@ contract TaskMarket is ITaskMarket {
     function _void(uint256 taskId, Task storage task, Round storage round) private {
         // Effect
         _end(task, Outcome.Void);
-        _ledger.credit(task.requester, _remainingBountyWei(task) + task.bondWei, taskId);
+        _refund(taskId, task);
         _ledger.credit(FEE_RECEIVER, _unrevealedWei(task, round), taskId);
         emit TaskVoided(taskId, task.round);
     }
@@ -436,19 +415,7 @@ contract TaskMarket is ITaskMarket {
 
     /// @inheritdoc ITaskMarket
     function params() external view returns (Params memory) {
-        return Params({
-            feeBps: FEE_BPS,
-            maxRoyaltyBps: MAX_ROYALTY_BPS,
-            minWindow: MIN_WINDOW,
-            maxWindow: MAX_WINDOW,
-            finalityGap: FINALITY_GAP,
-            agingSeconds: AGING_SECONDS,
-            weightComplexity: WEIGHT_COMPLEXITY,
-            weightNetwork: WEIGHT_NETWORK,
-            weightData: WEIGHT_DATA,
-            weightQueue: WEIGHT_QUEUE,
-            feeReceiver: FEE_RECEIVER
-        });
+        return RULES.params();
     }
 
     /// @inheritdoc ITaskMarket
@@ -466,7 +433,7 @@ contract TaskMarket is ITaskMarket {
 
     /// @inheritdoc ITaskMarket
     function quoteDifficulty(Terms calldata terms) external view returns (uint64) {
-        return _difficultyOf(terms.workload, uint256(_counters.openTasks) + 1);
+        return RULES.difficultyOf(terms.workload, uint256(_counters.openTasks) + 1);
     }
 
     /// @inheritdoc ITaskMarket
@@ -644,16 +611,16 @@ contract TaskMarket is ITaskMarket {
         --_counters.openTasks;
     }
 
+    /// @dev What is left of the bounty, and the whole bond.
+    function _refund(uint256 taskId, Task storage task) private {
+        _ledger.credit(task.requester, _remainingBountyWei(task) + task.bondWei, taskId);
+    }
+
     function _remainingBountyWei(Task storage task) private view returns (uint256) {
         return uint256(task.bountyWei) * (task.rounds - task.round);
     }
 
     function _unrevealedWei(Task storage task, Round storage round) private view returns (uint256) {
         return PayoutLib.unrevealed(task.depositWei, round.commits, round.reveals);
-    }
-
-    function _difficultyOf(Workload calldata workload, uint256 queue) private view returns (uint64) {
-        return
-            DifficultyLib.difficultyDown(WEIGHT_COMPLEXITY, WEIGHT_NETWORK, WEIGHT_DATA, WEIGHT_QUEUE, workload, queue);
     }
 }

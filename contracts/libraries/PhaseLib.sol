@@ -35,7 +35,8 @@ library PhaseLib {
         if (round.leader == address(0)) {
             return nominateEnd == 0 ? (Phase.Revealing, true, revealEnd) : (Phase.Nominating, true, nominateEnd);
         }
-        endsAt = (nominateEnd > revealEnd ? nominateEnd : revealEnd) + task.openSeconds;
+        uint256 openFrom = nominateEnd > revealEnd ? nominateEnd : revealEnd;
+        endsAt = uint40(openFrom + task.openSeconds);
         return (Phase.Opening, time >= endsAt, endsAt);
     }
 
@@ -52,12 +53,9 @@ library PhaseLib {
         return (Phase.Releasing, time >= releaseEnd, releaseEnd);
     }
 
+    /// @dev Both enums end with Settled, Aborted, Void, Cancelled in this order.
     function coldPhase(Outcome outcome) internal pure returns (Phase) {
-        if (outcome == Outcome.Settled) return Phase.Settled;
-        if (outcome == Outcome.Aborted) return Phase.Aborted;
-        if (outcome == Outcome.Void) return Phase.Void;
-        if (outcome == Outcome.Cancelled) return Phase.Cancelled;
-        return Phase.None;
+        return Phase(uint8(outcome) + uint8(Phase.Settled) - uint8(Outcome.Settled));
     }
 
     /// @dev A round is cold once a later one has begun or the whole task has ended.
