@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {Errors} from "./libraries/Errors.sol";
+import {ProofLib} from "./libraries/ProofLib.sol";
 import {BlockHeader, Watermark, Winner} from "./types/Task.sol";
 
 /// @title ModelRegistry
@@ -92,7 +93,7 @@ contract ModelRegistry is IModelRegistry {
         header.cumulativeDifficulty = _head.cumulativeDifficulty + difficulty;
         header.timestamp = uint40(block.timestamp);
         header.openTasks = openTasks;
-        hash = keccak256(abi.encode(header));
+        hash = ProofLib.blockHash(header);
 
         _blockHashes[header.height] = hash;
         _head = Head({blocks: header.height + 1, cumulativeDifficulty: header.cumulativeDifficulty});
@@ -151,7 +152,7 @@ contract ModelRegistry is IModelRegistry {
 
     /// @inheritdoc IModelRegistry
     function verifyBlock(BlockHeader calldata header) external view returns (bool) {
-        return header.height < _head.blocks && _blockHashes[header.height] == keccak256(abi.encode(header));
+        return header.height < _head.blocks && _blockHashes[header.height] == ProofLib.blockHash(header);
     }
 
     /// @inheritdoc IModelRegistry

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Claim, Terms, TestSet, TrainingProof} from "../types/Task.sol";
+import {BlockHeader, Claim, Terms, TestSet, TrainingProof} from "../types/Task.sol";
 
 /// @title ProofLib
-/// @notice What people sign and commit to: EIP-712 digests, commitments and the hashes of terms and test sets
-/// (P-11, P-13, P-31, P-41). Every hash is keccak256 of abi.encode of static words.
+/// @notice What people sign and commit to: EIP-712 digests, commitments and the hashes of terms, test
+/// sets and ledger blocks (P-11, P-13, P-31, P-41, P-70). Every hash is keccak256 of abi.encode of static words.
 library ProofLib {
     bytes32 internal constant DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
@@ -65,6 +65,11 @@ library ProofLib {
     /// @dev H(proofDigest, total, predictionsRoot, predictions): what is stored from the reveal on (P-41).
     function claimHash(bytes32 digestOfProof, Claim calldata claim) internal pure returns (bytes32) {
         return keccak256(abi.encode(digestOfProof, claim));
+    }
+
+    /// @dev H(all members in order) (P-70).
+    function blockHash(BlockHeader memory header) internal pure returns (bytes32) {
+        return keccak256(abi.encode(header));
     }
 
     /// @dev Signer of a 65-byte r, s, v signature.
