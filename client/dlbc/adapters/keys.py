@@ -139,6 +139,13 @@ def create_keystore(
     return file, Address(str(account.address))
 
 
+def derive_key(mnemonic: str, index: int) -> bytes:
+    """The private key of account `index` of a BIP-39 mnemonic, on Ethereum's path m/44'/60'/0'/0/index."""
+    from eth_account.hdaccount import key_from_seed, seed_from_mnemonic
+
+    return bytes(key_from_seed(seed_from_mnemonic(mnemonic, ""), f"m/44'/60'/0'/0/{index}"))
+
+
 def parse_private_key(text: str) -> bytes:
     """32 bytes from 64 hex digits, with or without 0x. Raises BadInput, without showing what it got."""
     digits = text.strip().removeprefix("0x")

@@ -106,6 +106,17 @@ class IpfsStorage:
         with self._translated("the node did not tell its version"):
             return str(_within(_QUICK_SECONDS, lambda watch: watch.client().version()["Version"], self._api))
 
+    def peers(self) -> list[str]:
+        """Multiaddresses of the peers the node is connected to."""
+        with self._translated("the node did not tell its peers"):
+            answer = _within(_QUICK_SECONDS, lambda watch: watch.client().swarm.peers(), self._api)
+            return [str(peer["Addr"]) for peer in answer["Peers"] or ()]
+
+    def connect(self, address: str) -> None:
+        """Connects the node to a peer, /ip4/…/tcp/…/p2p/…. Raises Unavailable."""
+        with self._translated(f"{address} did not answer"):
+            _within(_QUICK_SECONDS, lambda watch: watch.client().swarm.connect(address), self._api)
+
     def _add(self, opened: Callable[[], Any], locator: Locator) -> Locator:
         def send(watch: _Watch) -> str:
             with opened() as stream:
@@ -219,7 +230,7 @@ def _within(seconds: float, call: Callable[[_Watch], Result], api: str) -> Resul
 
 def _node_timeout(seconds: float) -> dict[str, str]:
     """Kubo's own --timeout, a little shorter than ours."""
-    return {"timeout": f"{math.ceil(1000 * max(seconds - _NODE_MARGIN_SECONDS, seconds / 2))}ms"}
+    return {"timeout": f"{math.ceil(1000 * max(seconds - _NODE_MARGIN_SECONDS, 0.8 * seconds))}ms"}
 
 
 def _told(error: BaseException) -> str:
