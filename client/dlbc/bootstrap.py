@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING
 
 from dlbc.config import Config, read_config
 from dlbc.core.errors import Usage
-from dlbc.ports import Clock, Journal, Keys, Storage
+from dlbc.core.types import Address
+from dlbc.ports import Chain, Clock, Dataset, Journal, Keys, Storage, Trainer
 
 if TYPE_CHECKING:
     from dlbc.adapters.telemetry import EventLog
+    from dlbc.roles.auditor import Auditor
+    from dlbc.roles.loop import Report
+    from dlbc.roles.miner import Miner, MinerOptions
+    from dlbc.roles.models import Models
+    from dlbc.roles.requester import Requester
 
 AskPassword = Callable[[str], str]
+LOCAL_CHAIN_ID = 31337
 
 
 def load_config(flags: Mapping[str, str | None] | None = None) -> Config:
@@ -36,6 +43,114 @@ def keys(config: Config, ask: AskPassword | None = None) -> Keys:
     if config.account is None:
         raise Usage("no account was named: pass --account NAME (see `dlbc wallet list`) or set DLBC_ACCOUNT")
     return open_keystore(keystore_path(config.account, config.home), config.password_file, ask)
+
+
+def account_address(config: Config, ask: AskPassword | None = None) -> Address:
+    """The configured account's address; the key is decrypted only if the file does not name it."""
+    from dlbc.adapters.keys import keystore_address, keystore_path
+    from dlbc.core.errors import BadInput
+
+    if config.account is None:
+        raise Usage("no account was named: pass --account NAME (see `dlbc wallet list`) or set DLBC_ACCOUNT")
+    try:
+        return keystore_address(keystore_path(config.account, config.home))
+    except BadInput:
+        return keys(config, ask).address
+
+
+def chain(config: Config, account: Keys | None = None) -> Chain:
+    """The market of the configuration, as `account` sees it (None: read only). Raises Usage without a market."""
+    from dlbc.adapters.chain.web3_chain import Web3Chain
+
+    return Web3Chain(
+        config.rpc_url, config.require_market(), config.lens, account, deployment_block=config.deployment_block
+    )
+
+
+def trainer() -> Trainer:
+    """torch and safetensors; neither is imported before it is needed."""
+    from dlbc.adapters.ml.trainer import TorchTrainer
+
+    return TorchTrainer()
+
+
+class FileData:
+    """ports.DataSource: built-in data sets and .npz files."""
+
+    def load(self, source: str, folder: Path, seed: int) -> tuple[Dataset, Dataset]:
+        """(training, test) samples. Raises BadInput."""
+        from dlbc.adapters.ml.datasets import load_data
+
+        data = load_data(str(folder / source) if source.endswith(".npz") else source, seed=seed)
+        return data.train, data.test
+
+    def pack(self, data: Dataset) -> bytes:
+        """One safetensors file."""
+        from dlbc.adapters.ml.shards import encode_dataset
+
+        return encode_dataset(data)
+
+
+def role_folder(config: Config, role: str, address: Address) -> Path:
+    """Where a role of this account keeps its journal and files."""
+    return config.home / f"{role}-{address}"
+
+
+def pause(chain: Chain) -> float:
+    """Seconds between two looks at the chain: short on a local network, a block's time elsewhere."""
+    return 0.5 if chain.chain_id == LOCAL_CHAIN_ID else 6.0
+
+
+def requester(config: Config, report: Report, ask: AskPassword | None = None) -> Requester:
+    """The requester of the configured account. Its journal is opened only while it writes."""
+    from contextlib import closing
+
+    from dlbc.roles.requester import Requester
+
+    account = keys(config, ask)
+    folder = role_folder(config, "requester", account.address)
+    return Requester(
+        chain=chain(config, account),
+        storage=storage(config),
+        keys=account,
+        data=FileData(),
+        trainer=trainer(),
+        open_journal=lambda: closing(journal(folder)),
+        report=report,
+    )
+
+
+def miner(config: Config, options: MinerOptions, report: Report, ask: AskPassword | None = None) -> Miner:
+    """The miner of the configured account; it holds its journal open, so there is one per account and machine."""
+    from dlbc.roles.miner import Miner
+
+    account = keys(config, ask)
+    folder = role_folder(config, "miner", account.address)
+    return Miner(
+        chain=chain(config, account),
+        storage=storage(config),
+        keys=account,
+        trainer=trainer(),
+        journal=journal(folder),
+        folder=folder / "work",
+        options=options,
+        report=report,
+    )
+
+
+def auditor(config: Config) -> Auditor:
+    """An auditor: needs no account, no lens, no journal."""
+    from dlbc.adapters.signatures import recover_signer
+    from dlbc.roles.auditor import Auditor
+
+    return Auditor(chain(config), storage(config), trainer(), recover_signer)
+
+
+def models(config: Config) -> Models:
+    """The settled models of the configured market; needs no account."""
+    from dlbc.roles.models import Models
+
+    return Models(chain(config), storage(config), trainer())
 
 
 def journal(folder: Path, *, read_only: bool = False) -> Journal:

@@ -12,7 +12,7 @@ from typing import Any
 
 from dlbc.core import watermark
 from dlbc.core.architecture import tensor_shapes
-from dlbc.core.errors import BadInput, DlbcError, NotFound, VerificationFailed
+from dlbc.core.errors import BadInput, TryLater, VerificationFailed
 from dlbc.core.manifest import Manifest
 from dlbc.core.proofs import (
     commitment,
@@ -239,7 +239,7 @@ class MinerEntry:
         manifest = self._checked_manifest()
         released = self.chain.released(self.task_id, self.round)
         if released is None:
-            raise NotFound(f"task {self.task_id} shows no release in its log yet; try again")
+            raise TryLater(f"task {self.task_id} shows no release in the node's log yet; try again")
         test = fetch_test_set(self.storage, self.trainer, manifest, released, committed_test)
         weights = self.trainer.check_model(
             self._model_file(manifest), manifest.architecture, max_bytes=manifest.model_bytes
@@ -300,7 +300,7 @@ class MinerEntry:
         for event in self.chain.reveals(self.task_id, self.round):
             if event.proof.miner == self.keys.address:
                 return event.claim
-        raise DlbcError(f"task {self.task_id}: this miner's reveal is not in the chain's log; is the node in sync?")
+        raise TryLater(f"task {self.task_id}: this miner's reveal is not in the node's log yet; is it in sync?")
 
     def _checked_manifest(self) -> Manifest:
         if self._manifest is None:

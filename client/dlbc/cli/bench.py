@@ -1,0 +1,51 @@
+"""`dlbc bench`: run a measurement of the checkout's bench folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from dlbc.cli import render
+from dlbc.cli.options import Command, Settings
+from dlbc.core.errors import NotFound, Refused, Usage
+
+
+@click.command(cls=Command)
+@click.argument("name", required=False)
+@click.pass_obj
+def command(settings: Settings, name: str | None) -> None:
+    """Run the measurement NAME, or all of them; without NAME, list them."""
+    scripts = _scripts()
+    if name is None:
+        if settings.json:
+            render.print_json({"benchmarks": sorted(scripts)})
+        else:
+            for known in sorted(scripts):
+                click.echo(known)
+        return
+    if name != "all" and name not in scripts:
+        raise Usage(f"no benchmark {name[:60]!r}; there are: {', '.join(sorted(scripts))}")
+    chosen = sorted(scripts) if name == "all" else [name]
+    for one in chosen:
+        if not settings.json:
+            click.echo(f"== {one}")
+        output = sys.stderr if settings.json else None
+        code = subprocess.run(
+            [sys.executable, str(scripts[one])], cwd=scripts[one].parent.parent, stdout=output
+        ).returncode
+        if code:
+            raise Refused(f"the benchmark {one} ended with exit code {code}; what it printed says why")
+    if settings.json:
+        render.print_json({"ran": chosen})
+
+
+def _scripts() -> dict[str, Path]:
+    """Name → script. Raises NotFound outside of a checkout: the wheel does not carry them."""
+    folder = Path(__file__).resolve().parents[3] / "bench"
+    scripts = {script.stem: script for script in folder.glob("*.py") if not script.stem.startswith("_")}
+    if not scripts:
+        raise NotFound("benchmarks are in the bench folder of a source checkout; this installation has none")
+    return scripts

@@ -1,0 +1,323 @@
+"""`dlbc task`: write, post, list, show, watch, release and cancel training tasks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dlbc.cli import render
+from dlbc.cli.options import Group, Settings
+from dlbc.core.errors import BadInput, NotFound, Refused
+
+if TYPE_CHECKING:
+    from dlbc.core.types import TaskId
+    from dlbc.roles.requester import Draft, Quote, Requester
+
+
+@click.group(cls=Group)
+def command() -> None:
+    """Post a training task, release its test set, watch it."""
+
+
+@command.command()
+@click.argument("path", type=click.Path(path_type=Path), default=Path("TASK.toml"))
+@click.option("--dataset", default="digits", metavar="NAME", help="digits, fashion-mnist or an .npz file.")
+@click.option("--family", type=click.Choice(["mlp", "cnn"]), default="mlp", help="Model family.")
+@click.pass_obj
+def init(settings: Settings, path: Path, dataset: str, family: str) -> None:
+    """Write a commented task file to PATH."""
+    from dlbc.core.task_template import task_template
+
+    text = task_template(str(path), dataset, family)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise Refused(f"{path} exists already; nothing was written. Name another file") from error
+    except OSError as error:
+        raise Refused(f"{path} can't be written: {error.strerror}") from error
+    if settings.json:
+        render.print_json({"path": str(path)})
+    else:
+        click.echo(f"Wrote {path}. Read it through, then: dlbc task post {path}")
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path), default=Path("TASK.toml"))
+@click.option("--yes", is_flag=True, help="Do not ask before the money leaves.")
+@click.option("--again", is_flag=True, help="Post once more what was posted already.")
+@click.pass_obj
+def post(settings: Settings, file: Path, yes: bool, again: bool) -> None:
+    """Pack the data, seal the test set, store both, and post the task of FILE."""
+    from dlbc.core.task_file import parse_task_file
+
+    task = parse_task_file(_read(file))
+    requester = _requester(settings)
+    draft = requester.prepare(task, file.parent)
+    if draft.task_id is not None and again:
+        requester.forget(draft)
+        draft = requester.prepare(task, file.parent)
+    if draft.task_id is not None:
+        _tell_posted(settings, draft.task_id, draft, None)
+        return
+    quote = requester.quote(draft)
+    if not settings.json:
+        _show_quote(task.name, draft, quote)
+    if not yes and sys.stdin.isatty() and not settings.json:
+        click.confirm(f"Send {render.ether(quote.value_wei)}?", abort=True, err=True)
+    task_id, receipt = requester.post(draft)
+    _tell_posted(settings, task_id, draft, receipt)
+
+
+@command.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also tasks that are over.")
+@click.pass_obj
+def list_tasks(settings: Settings, everything: bool) -> None:
+    """List tasks: first those in training, best rank first, then the others."""
+    from dlbc import bootstrap
+    from dlbc.core.types import TaskId
+
+    chain = bootstrap.chain(settings.config())
+    now = chain.now()
+    rows: list[dict[str, Any]] = []
+    ranks = {ranked.task_id: (place, ranked.rank) for place, ranked in enumerate(chain.ranked_tasks(), start=1)}
+    for number in range(1, chain.task_count() + 1):
+        task_id = TaskId(number)
+        phase = chain.phase(task_id)
+        if phase.phase.is_cold and not everything:
+            continue
+        task = chain.task(task_id)
+        place, rank = ranks.get(task_id, (None, None))
+        rows.append(
+            {
+                "taskId": task_id,
+                "place": place,
+                "rank": rank,
+                "phase": phase.phase.label,
+                "due": phase.due,
+                "endsAt": phase.ends_at,
+                "secondsLeft": max(0, phase.ends_at - now) if phase.ends_at else 0,
+                "bountyWei": task.bounty_wei,
+                "difficulty": task.difficulty,
+                "commits": chain.round(task_id, task.round).commits,
+            }
+        )
+    rows.sort(key=lambda row: (row["place"] is None, row["place"] or 0, -row["taskId"]))
+    if settings.json:
+        render.print_json({"tasks": rows})
+        return
+    if not rows:
+        click.echo("There is no open task." if not everything else "No task was ever posted.")
+        return
+    render.table(
+        "",
+        ["rank", "task", "phase", "time left", "bounty", "difficulty", "commits"],
+        [
+            [
+                row["place"] or "-",
+                row["taskId"],
+                f"{row['phase']}{' (due)' if row['due'] else ''}",
+                render.duration(row["secondsLeft"]) if row["endsAt"] else "-",
+                render.ether(row["bountyWei"]),
+                render.difficulty(row["difficulty"]),
+                row["commits"],
+            ]
+            for row in rows
+        ],
+        right=["rank", "task", "difficulty", "commits"],
+    )
+
+
+@command.command()
+@click.argument("task_id", metavar="TASK", type=click.IntRange(min=1))
+@click.pass_obj
+def show(settings: Settings, task_id: int) -> None:
+    """Show phase, leader, money and locks of a task, and who can do what next."""
+    from dlbc import bootstrap
+    from dlbc.core.phases import what_next
+    from dlbc.core.types import TaskId
+    from dlbc.roles.requester import read_facts
+
+    config = settings.config()
+    chain = bootstrap.chain(config)
+    task = TaskId(task_id)
+    facts, posted = read_facts(chain, task), chain.task_posted(task)
+    following = what_next(facts.phase, facts.task, facts.round, facts.now, facts.finality_gap)
+    people = {facts.task.requester, *(event.miner for event in chain.commits(task, facts.task.round))}
+    locks = [(who, lock) for who in sorted(people) for lock in chain.locks(task, who)] if config.lens else []
+    if settings.json:
+        render.print_json(
+            {
+                "taskId": task_id,
+                "phase": facts.phase.phase.label,
+                "due": facts.phase.due,
+                "endsAt": facts.phase.ends_at,
+                "next": following,
+                "task": facts.task,
+                "round": facts.round,
+                "terms": posted.terms,
+                "locks": [{"account": who, **_lock(lock)} for who, lock in locks],
+            }
+        )
+        return
+    render.facts(
+        f"Task {task_id}: {facts.phase.phase.label}{' (due)' if facts.phase.due else ''}",
+        {
+            "next": following,
+            "ends": f"{render.moment(facts.phase.ends_at)} UTC" if facts.phase.ends_at else "-",
+            "requester": facts.task.requester,
+            "round": f"{facts.task.round + 1} of {facts.task.rounds}",
+            "bounty": render.ether(facts.task.bounty_wei),
+            "deposit": render.ether(facts.task.deposit_wei),
+            "bond": render.ether(facts.task.bond_wei),
+            "difficulty": render.difficulty(facts.task.difficulty),
+            "minimum score": render.ppm(facts.task.min_score_ppm),
+            "commits": facts.round.commits,
+            "reveals": facts.round.reveals,
+            "leader": f"{render.short(facts.round.leader)} with {facts.round.leader_total} of {facts.round.samples}",
+            "manifest": render.cid(posted.terms.manifest),
+        },
+    )
+    if locks:
+        render.table(
+            "Locked money",
+            ["account", "what", "amount", "from", "freed by"],
+            [
+                [
+                    render.short(who),
+                    lock.kind.name.lower(),
+                    render.ether(lock.amount_wei),
+                    render.moment(lock.free_at),
+                    lock.freed_by,
+                ]
+                for who, lock in locks
+            ],
+        )
+
+
+@command.command()
+@click.argument("tasks", metavar="TASK...", type=click.IntRange(min=1), nargs=-1, required=True)
+@click.option("--release", "may_release", is_flag=True, help="Release the test set on time, and collect at the end.")
+@click.pass_obj
+def watch(settings: Settings, tasks: tuple[int, ...], may_release: bool) -> None:
+    """Follow tasks until they are over; advances them when time has made it due."""
+    from dlbc import bootstrap
+    from dlbc.core.decide import Do
+    from dlbc.core.types import TaskId
+    from dlbc.roles.loop import run, said_once
+
+    report = said_once(bootstrap.event_log())
+    requester = _requester(settings, report)
+    for number in tasks:
+        requester.chain.task(TaskId(number))
+    open_tasks = [TaskId(number) for number in tasks]
+
+    def tick() -> bool:
+        for task_id in list(open_tasks):
+            if requester.step(task_id, may_release=may_release).do is Do.FINISH:
+                open_tasks.remove(task_id)
+        return bool(open_tasks)
+
+    run(tick, bootstrap.clock(), report=report, pause=bootstrap.pause(requester.chain))
+    phases = {number: requester.chain.phase(TaskId(number)).phase.label for number in tasks}
+    if settings.json:
+        render.print_json({"tasks": [{"taskId": number, "phase": phase} for number, phase in phases.items()]})
+    else:
+        for number, phase in phases.items():
+            click.echo(f"Task {number} is {phase}.")
+
+
+@command.command()
+@click.argument("task_id", metavar="TASK", type=click.IntRange(min=1))
+@click.pass_obj
+def release(settings: Settings, task_id: int) -> None:
+    """Release the test set now."""
+    from dlbc.core.types import TaskId
+
+    receipt = _requester(settings).release(TaskId(task_id))
+    _tell(settings, {"taskId": task_id, "released": True, "tx": receipt.tx_hash}, f"Released task {task_id}.")
+
+
+@command.command()
+@click.argument("task_id", metavar="TASK", type=click.IntRange(min=1))
+@click.pass_obj
+def cancel(settings: Settings, task_id: int) -> None:
+    """Take a task back before its first commit; the money comes back at once."""
+    from dlbc.core.types import TaskId
+
+    receipts = _requester(settings).cancel(TaskId(task_id))
+    told = {"taskId": task_id, "cancelled": True, "tx": [receipt.tx_hash.hex() for receipt in receipts]}
+    _tell(settings, told, f"Cancelled task {task_id}; the bounty and the bond are back on your account.")
+
+
+def _requester(settings: Settings, report: Any = None) -> Requester:
+    from dlbc import bootstrap
+    from dlbc.cli.password import ask_on_terminal
+
+    return bootstrap.requester(settings.config(), report or bootstrap.event_log(), ask_on_terminal())
+
+
+def _read(file: Path) -> bytes:
+    from dlbc.core.task_file import MAX_BYTES
+
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise NotFound(f"{file} does not exist; write one with `dlbc task init {file}`") from error
+    except OSError as error:
+        raise BadInput(f"{file} can't be read: {error.strerror}") from error
+
+
+def _show_quote(name: str, draft: Draft, quote: Quote) -> None:
+    terms = draft.terms
+    render.facts(
+        f"Task {name!r}",
+        {
+            "training samples": quote.samples,
+            "sealed test samples": quote.test_samples,
+            "parameters": quote.parameters,
+            "stored": render.size(quote.stored_bytes),
+            "difficulty": render.difficulty(quote.difficulty),
+            "bounty": f"{render.ether(quote.bounty_wei)} (of which {render.ether(quote.fee_wei)} fee)",
+            "bond": f"{render.ether(quote.bond_wei)}, comes back when the task ends well",
+            "sent now": f"{render.ether(quote.value_wei)} and gas for about 330000 units",
+            "balance": render.ether(quote.balance_wei),
+            "training lasts": render.duration(terms.train_seconds),
+            "you must release": f"within {render.duration(terms.release_seconds)} after that, or lose the bond",
+        },
+    )
+
+
+def _tell_posted(settings: Settings, task_id: TaskId, draft: Draft, receipt: Any) -> None:
+    told = {
+        "taskId": task_id,
+        "termsHash": draft.terms_hash,
+        "tx": receipt.tx_hash if receipt else None,
+        "gasUsed": receipt.gas_used if receipt else None,
+    }
+    if receipt is None:
+        line = f"This file was posted already, as task {task_id}. Add --again to post it once more."
+    else:
+        line = f"Posted task {task_id}. Release it on time with: dlbc task watch {task_id} --release"
+    _tell(settings, told, line)
+
+
+def _tell(settings: Settings, value: object, line: str) -> None:
+    if settings.json:
+        render.print_json(value)
+    else:
+        click.echo(line)
+
+
+def _lock(lock: Any) -> dict[str, object]:
+    return {
+        "kind": lock.kind.name.capitalize(),
+        "round": lock.round,
+        "amountWei": lock.amount_wei,
+        "freeAt": lock.free_at,
+        "freedBy": lock.freed_by,
+    }

@@ -1,0 +1,464 @@
+"""The auditor: verifies a settled or opened task again from public data alone, as a list of named checks.
+
+Needs an RPC endpoint and an IPFS API, no account, no journal, no lens. Nothing the requester or the miner says is
+believed: bytes are fetched, re-hashed, unsealed, loaded, scored and searched for the watermark here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from dlbc.core import seal, watermark
+from dlbc.core.cid import LocatorHasher, locator_of, to_cid
+from dlbc.core.difficulty import difficulty
+from dlbc.core.errors import NotFound, Refused
+from dlbc.core.hashing import sha256
+from dlbc.core.manifest import MAX_MANIFEST_BYTES, Manifest, manifest_from_bytes, workload_of
+from dlbc.core.payouts import settlement
+from dlbc.core.proofs import (
+    block_hash,
+    claim_hash,
+    commitment,
+    key_hash,
+    proof_digest,
+    score_claim_digest,
+    terms_hash,
+    test_commitment,
+    verify_slot_path,
+)
+from dlbc.core.report import Check, Checks
+from dlbc.core.scoring import (
+    PredictionTree,
+    decode_predictions,
+    label_root,
+    meets,
+    predictions_bytes,
+    score_ppm,
+    top1_scores,
+)
+from dlbc.core.types import (
+    PPM,
+    ZERO_ADDRESS,
+    ZERO_HASH,
+    Address,
+    BlockHeader,
+    ClaimRevealed,
+    Hash32,
+    Locator,
+    ModelOpened,
+    Round,
+    Task,
+    TaskId,
+    TaskPosted,
+)
+from dlbc.ports import Chain, Dataset, Storage, Trainer
+from dlbc.roles.artifacts import FETCH_SECONDS, fetch_sealed, write_atomically
+
+RecoverSigner = Callable[[Hash32, bytes], Address]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """The outcome of an audit; `passed` iff every check is ok."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    is_settled: bool
+    model_hash: Hash32
+    score_ppm: int
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True iff every check is ok."""
+        return bool(self.checks) and all(check.ok for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class Auditor:
+    """Audits tasks of one market."""
+
+    chain: Chain
+    storage: Storage
+    trainer: Trainer
+    recover_signer: RecoverSigner
+    fetch_seconds: float = FETCH_SECONDS
+
+    def audit(self, task_id: TaskId, round_index: int | None = None, *, model_file: Path | None = None) -> AuditReport:
+        """Every check of one round: the settled winner or, before that, the leader that has opened.
+
+        model_file: audited in the place of the opened model. Raises Refused when there is nothing to audit yet.
+        """
+        task = self.chain.task(task_id)
+        index = task.round if round_index is None else round_index
+        if not 0 <= index < task.rounds:
+            raise NotFound(f"task {task_id} has rounds 0 to {task.rounds - 1}, there is no round {index}")
+        return _Audit(self, task_id, index, task, model_file).run()
+
+
+class _Audit:
+    """One audit of one round."""
+
+    def __init__(self, auditor: Auditor, task_id: TaskId, index: int, task: Task, model_file: Path | None) -> None:
+        self.chain, self.storage, self.trainer = auditor.chain, auditor.storage, auditor.trainer
+        self.auditor, self.task_id, self.index, self.task = auditor, task_id, index, task
+        self.model_file = model_file
+        self.checks = Checks()
+        self.posted: TaskPosted = self.chain.task_posted(task_id)
+        self.round: Round = self.chain.round(task_id, index)
+        self.winner = self.chain.winner(task_id, index)
+        self.is_settled = self.winner.miner != ZERO_ADDRESS
+
+    def run(self) -> AuditReport:
+        opening, claim = self._what_was_claimed()
+        self.digest = proof_digest(claim.proof, self.chain.chain_id, self.chain.market)
+        if self.is_settled:
+            self._check_ledger(claim)
+            self._check_payout(claim)
+        self._check_signature(claim)
+        self._check_commitment(claim)
+        manifest = self._check_terms()
+        self._check_leader(claim)
+        with TemporaryDirectory(prefix="dlbc-audit-") as folder:
+            weights = self._check_model(claim, opening, manifest, Path(folder)) if manifest else None
+        test = self._check_test_set(manifest) if manifest else None
+        self._check_score(claim, manifest, weights, test)
+        self._check_watermark(claim, opening, weights)
+        return AuditReport(
+            task_id=self.task_id,
+            round=self.index,
+            miner=claim.proof.miner,
+            is_settled=self.is_settled,
+            model_hash=claim.proof.model_hash,
+            score_ppm=score_ppm(claim.claim.total, max(1, self.round.samples), max(1, self.round.max_sample_score)),
+            checks=tuple(self.checks.done),
+        )
+
+    def _what_was_claimed(self) -> tuple[ModelOpened, ClaimRevealed]:
+        openings = self.chain.openings(self.task_id, self.index)
+        who = self.winner.miner if self.is_settled else self.round.leader
+        opening = next((event for event in reversed(openings) if event.miner == who), None)
+        claim = next(
+            (event for event in self.chain.reveals(self.task_id, self.index) if event.proof.miner == who), None
+        )
+        if opening is None or claim is None:
+            phase = self.chain.phase(self.task_id).phase
+            if phase.is_cold or self.is_settled:
+                raise Refused(
+                    f"task {self.task_id} is {phase.label} and no model was opened: there is nothing to audit"
+                )
+            raise Refused(
+                f"task {self.task_id} is in {phase.label}: there is nothing to audit before its leader opens the model"
+            )
+        return opening, claim
+
+    # ------------------------------------------------------------------ the ledger
+
+    def _check_ledger(self, claim: ClaimRevealed) -> None:
+        headers = self.chain.blocks(0, self.winner.height + 1)
+        own = next((header for header in headers if header.height == self.winner.height), None)
+        if own is None or len(headers) != self.winner.height + 1:
+            found = f"{len(headers)} blocks in the log"
+            self.checks.that("ledger block", False, f"blocks 0 to {self.winner.height}", found)
+            return
+        stored = self.chain.block_hash(own.height)
+        self.checks.equal("ledger block hash", stored, block_hash(own))
+        self.checks.that(
+            "ledger block (contract)", self.chain.verify_block(own), "verifyBlock: true", "the header in the log"
+        )
+        broken = broken_link(headers, self.chain.genesis_hash())
+        self.checks.that(
+            "ledger links",
+            broken is None,
+            f"{len(headers)} blocks linked to genesis",
+            "all linked" if broken is None else f"block {broken} does not follow",
+        )
+        recorded = (own.task_id, own.round, own.miner, own.total, own.model_hash, own.proof_digest, own.difficulty)
+        proof = claim.proof
+        expected = (
+            self.task_id,
+            self.index,
+            proof.miner,
+            claim.claim.total,
+            proof.model_hash,
+            self.digest,
+            self.posted.difficulty,
+        )
+        self.checks.that(
+            "ledger record", recorded == expected, "the revealed claim", _same("the block", recorded == expected)
+        )
+        winner = self.winner
+        stored_winner = (winner.miner, winner.total, winner.model_hash, winner.proof_digest, winner.watermark_root)
+        wanted = (proof.miner, claim.claim.total, proof.model_hash, self.digest, proof.watermark_root)
+        same = stored_winner == wanted and winner.parent_model == proof.parent_model
+        self.checks.that("winning record (contract)", same, "the revealed claim", _same("winnerOf", same))
+
+    def _check_payout(self, claim: ClaimRevealed) -> None:
+        paid = next((event for event in self.chain.settlements(self.task_id) if event.round == self.index), None)
+        terms, has_parent = self.posted.terms, claim.proof.parent_model != ZERO_HASH
+        shares = settlement(terms.bounty_wei, self.chain.params().fee_bps, terms.royalty_bps, has_parent)
+        found = (paid.paid_wei, paid.fee_wei, paid.royalty_wei) if paid else None
+        self.checks.equal("payout, fee, royalty (wei)", tuple(shares), found)
+
+    # ------------------------------------------------------------------ the claim
+
+    def _check_signature(self, claim: ClaimRevealed) -> None:
+        valid = self.chain.verify_proof(claim.proof, claim.claim, claim.signature)
+        self.checks.that("signature (contract)", valid, "verifyProof: true", f"verifyProof: {str(valid).lower()}")
+        digest = score_claim_digest(self.digest, claim.claim, self.chain.chain_id, self.chain.market)
+        signer = self.checks.attempt(
+            "signature (off chain)",
+            claim.proof.miner,
+            lambda: self.auditor.recover_signer(digest, claim.signature),
+        )
+        if signer is not None:
+            self.checks.equal("signature (off chain)", claim.proof.miner, signer)
+
+    def _check_commitment(self, claim: ClaimRevealed) -> None:
+        commits = self.chain.commits(self.task_id, self.index)
+        committed = [event for event in commits if event.miner == claim.proof.miner]
+        last = committed[-1].commitment if committed else ZERO_HASH
+        self.checks.equal("commitment opens", last, commitment(self.digest, claim.salt))
+        entry = self.chain.entry(self.task_id, self.index, claim.proof.miner)
+        self.checks.equal("claim on chain", entry.digest, claim_hash(self.digest, claim.claim))
+
+    def _check_leader(self, claim: ClaimRevealed) -> None:
+        """After a strike only nominated claims compete, so then it is enough that this one qualifies."""
+        mine = self.chain.entry(self.task_id, self.index, claim.proof.miner)
+        required = self.posted.terms.min_score_ppm
+        enough = meets(claim.claim.total, required, self.round.samples, self.round.max_sample_score)
+        self.checks.that(
+            "claim qualifies",
+            enough and mine.qualifies and not mine.is_struck,
+            f"at least {required} ppm, not struck",
+            f"{score_ppm(claim.claim.total, max(1, self.round.samples), max(1, self.round.max_sample_score))} ppm, "
+            f"{'qualifies' if mine.qualifies else 'does not qualify'}",
+        )
+        better = []
+        for event in self.chain.reveals(self.task_id, self.index):
+            entry = self.chain.entry(self.task_id, self.index, event.proof.miner)
+            ahead = (entry.total, -entry.commit_seq) > (mine.total, -mine.commit_seq)
+            if ahead and entry.qualifies and not entry.is_struck:
+                better.append(event.proof.miner)
+        self.checks.that(
+            "best qualifying claim",
+            not better or self.round.nominate_end != 0,
+            "no better claim" if not self.round.nominate_end else "the best nominated claim",
+            f"better: {better[0]}" if better else "none is better",
+        )
+
+    def _check_terms(self) -> Manifest | None:
+        posted, terms = self.posted, self.posted.terms
+        self.checks.equal("terms hash", self.task.terms_hash, terms_hash(terms, posted.test_commitments))
+        data = self.checks.attempt(
+            "manifest bytes",
+            to_cid(terms.manifest),
+            lambda: self.storage.fetch(
+                terms.manifest, max_bytes=MAX_MANIFEST_BYTES, timeout=self.auditor.fetch_seconds
+            ),
+        )
+        if data is None:
+            return None
+        self.checks.equal("manifest bytes", terms.manifest_hash, sha256(data))
+        manifest = self.checks.attempt("manifest", "a well-formed manifest", lambda: manifest_from_bytes(data))
+        if manifest is None:
+            return None
+        self.checks.equal("workload", terms.workload, workload_of(manifest))
+        self._check_difficulty(manifest)
+        return manifest
+
+    def _check_difficulty(self, manifest: Manifest) -> None:
+        """The queue at posting is the one factor that is not in the manifest: it is between 1 and the task's id."""
+        params, workload = self.chain.params(), workload_of(manifest)
+        queue = next(
+            (
+                queue
+                for queue in range(1, self.task_id + 1)
+                if difficulty(workload, queue, params) == self.posted.difficulty
+            ),
+            None,
+        )
+        found = f"recomputed with a queue of {queue}" if queue else "no queue length gives it"
+        self.checks.that("difficulty", queue is not None, str(self.posted.difficulty), found)
+
+    # ------------------------------------------------------------------ the model
+
+    def _check_model(
+        self, claim: ClaimRevealed, opening: ModelOpened, manifest: Manifest, folder: Path
+    ) -> Mapping[str, Any] | None:
+        proof, limit = claim.proof, manifest.model_bytes
+        self.checks.equal("sealing key", proof.seal_key_hash, key_hash(opening.seal_key))
+        model = folder / "model.safetensors"
+        sealed = self.checks.attempt(
+            "sealed bytes", to_cid(proof.sealed_model), lambda: self._sealed_parts(claim, limit, folder)
+        )
+        if sealed is not None:
+            unsealed = self.checks.attempt(
+                "unsealing",
+                "bytes that this key sealed",
+                lambda: _unseal_to(model, sealed, opening.seal_key),
+            )
+            if unsealed is not None:
+                self.checks.that("unsealing", True, "bytes that this key sealed", f"{unsealed} bytes")
+        if self.model_file is not None:
+            model = self.model_file
+        if not model.is_file():
+            if self.model_file is not None:
+                raise NotFound(f"model file {self.model_file} does not exist")
+            return None
+        with model.open("rb") as file:
+            self.checks.equal(
+                "sha256 of the weights", proof.model_hash, Hash32(hashlib.file_digest(file, "sha256").digest())
+            )
+        weights = self.checks.attempt(
+            "architecture and limits",
+            f"{manifest.architecture.family}, at most {limit} bytes",
+            lambda: self.trainer.check_model(model, manifest.architecture, max_bytes=limit),
+        )
+        if weights is not None:
+            found = f"{len(weights)} tensors, {model.stat().st_size} bytes"
+            self.checks.that(
+                "architecture and limits", True, f"{manifest.architecture.family}, at most {limit} bytes", found
+            )
+        return weights
+
+    def _sealed_parts(self, claim: ClaimRevealed, limit: int, folder: Path) -> list[Path]:
+        """Fetches the sealed parts into files and re-derives every CID from the bytes."""
+        seconds, locator = self.auditor.fetch_seconds, claim.proof.sealed_model
+        listed = self.storage.fetch(locator, max_bytes=seal.part_list_max_bytes(limit), timeout=seconds)
+        paths = []
+        right = locator_of(listed) == locator
+        for index, part in enumerate(seal.part_list_from_bytes(listed, limit).parts):
+            data = self.storage.fetch(part.locator, max_bytes=part.size_bytes, timeout=seconds)
+            hasher = LocatorHasher()
+            hasher.update(data)
+            right = right and hasher.digest() == part.locator and sha256(data) == part.sha256
+            path = folder / f"part-{index}"
+            path.write_bytes(data)
+            paths.append(path)
+        found = f"{len(paths)} parts, CIDs {'re-derived' if right else 'differ'}"
+        self.checks.that("sealed bytes", right, to_cid(locator), found)
+        return paths
+
+    # ------------------------------------------------------------------ the test set and the score
+
+    def _check_test_set(self, manifest: Manifest) -> Dataset | None:
+        released = self.chain.released(self.task_id, self.index)
+        if released is None:
+            self.checks.that("test set", False, "a release in the log", "none")
+            return None
+        test_set, listed = released.test_set, manifest.tests[self.index]
+        self.checks.equal("test set preimage", self.posted.test_commitments[self.index], test_commitment(test_set))
+        self.checks.equal("test set key", test_set.key_hash, key_hash(released.test_key))
+        plain = self.checks.attempt(
+            "test set bytes",
+            to_cid(test_set.sealed_locator),
+            lambda: self._unsealed_test_set(test_set.sealed_locator, released.test_key, listed.size_bytes),
+        )
+        if plain is None:
+            return None
+        self.checks.equal("test set bytes", test_set.plaintext_hash, sha256(plain))
+        architecture = manifest.architecture
+        data = self.checks.attempt(
+            "test set",
+            "finite samples, labels in range",
+            lambda: self.trainer.parse_dataset(
+                plain, input_shape=architecture.input_shape, classes=architecture.classes
+            ),
+        )
+        if data is None:
+            return None
+        self.checks.equal("test samples", test_set.samples, len(data.y))
+        self.checks.equal("labels root", test_set.labels_root, label_root(data.y))
+        return data if len(data.y) == test_set.samples else None
+
+    def _unsealed_test_set(self, locator: Locator, key: bytes, size: int) -> bytes:
+        seconds = self.auditor.fetch_seconds
+        return b"".join(fetch_sealed(self.storage, locator, key, max_bytes=size, timeout=seconds))
+
+    def _check_score(
+        self,
+        claim: ClaimRevealed,
+        manifest: Manifest | None,
+        weights: Mapping[str, Any] | None,
+        test: Dataset | None,
+    ) -> None:
+        if test is None or manifest is None:
+            self.checks.that("score", False, f"{claim.claim.total} correct", "not recomputed: no verified test set")
+            return
+        count = len(test.y)
+        published = self.checks.attempt(
+            "predictions root",
+            to_cid(claim.claim.predictions),
+            lambda: decode_predictions(
+                self.storage.fetch(
+                    claim.claim.predictions, max_bytes=predictions_bytes(count), timeout=self.auditor.fetch_seconds
+                ),
+                count,
+            ),
+        )
+        if published is None:
+            return
+        predictions, scores = published
+        tree = PredictionTree(self.digest, predictions, scores)
+        self.checks.equal("predictions root", claim.claim.predictions_root, tree.root(count))
+        self.checks.equal("published total", claim.claim.total, tree.total)
+        honest = bool(np.array_equal(scores, top1_scores(predictions, test.y)))
+        self.checks.that("published scores", honest, "1 where prediction = label", "all" if honest else "some differ")
+        if weights is None:
+            self.checks.that("score", False, f"{claim.claim.total} correct", "not recomputed: no verified weights")
+            return
+        again = self.trainer.predict(weights, manifest.architecture, test.x)
+        mismatches = int(np.count_nonzero(again != predictions))
+        correct = int(np.count_nonzero(again == test.y))
+        allowed = self.posted.terms.tolerance_ppm * count // PPM
+        self.checks.that(
+            "score recomputed",
+            mismatches <= allowed,
+            f"{claim.claim.total} of {count}, at most {allowed} predictions off",
+            f"{correct} of {count}, {mismatches} off",
+        )
+
+    def _check_watermark(self, claim: ClaimRevealed, opening: ModelOpened, weights: Mapping[str, Any] | None) -> None:
+        proof = claim.proof
+        rooted = verify_slot_path(opening.slot_key, 0, opening.slot_path, proof.watermark_root)
+        self.checks.that("slot key under root", rooted, "slot 0 of watermarkRoot", _same("the path", rooted))
+        if weights is None:
+            self.checks.that("watermark slot 0", False, "the miner's mark", "not read: no verified weights")
+            return
+        payload = watermark.payload(self.chain.chain_id, self.chain.market, self.task_id, self.index, proof.miner, 0)
+        read = watermark.detect(weights, opening.slot_key, 0, payload)
+        self.checks.that(
+            "watermark slot 0",
+            read.is_detected,
+            f"S >= {float(watermark.OWN)}",
+            f"S = {read.strength:.2f}, false <= 2^{read.log2_false_positive:.0f}, bits wrong {read.bits_wrong}",
+        )
+
+
+def broken_link(headers: list[BlockHeader], genesis: Hash32) -> int | None:
+    """Height of the first block whose previous hash is not its predecessor's, or None."""
+    previous = genesis
+    for height, header in enumerate(headers):
+        if header.height != height or header.previous_hash != previous:
+            return height
+        previous = block_hash(header)
+    return None
+
+
+def _unseal_to(model: Path, parts: list[Path], key: bytes) -> int:
+    """Writes the plaintext and returns its size."""
+    write_atomically(model, seal.unseal((part.read_bytes() for part in parts), key))
+    return model.stat().st_size
+
+
+def _same(what: str, same: bool) -> str:
+    return f"{what} agrees" if same else f"{what} differs"

@@ -1,0 +1,165 @@
+"""Models come home: the opened model of a task, verified before anybody uses it, and other files compared with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlbc.core import watermark
+from dlbc.core.errors import NotFound, Refused, VerificationFailed
+from dlbc.core.manifest import Manifest
+from dlbc.core.proofs import key_hash, verify_slot_path
+from dlbc.core.report import Checks
+from dlbc.core.types import ZERO_ADDRESS, Address, ClaimRevealed, Hash32, ModelOpened, TaskId
+from dlbc.ports import Chain, Storage, Trainer
+from dlbc.roles.artifacts import fetch_manifest, fetch_sealed, file_sha256, write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedModel:
+    """A settled model whose sealing key and slot 0 are public."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    claim: ClaimRevealed
+    opening: ModelOpened
+    manifest: Manifest
+
+    @property
+    def model_hash(self) -> Hash32:
+        """sha256 of its safetensors file."""
+        return self.claim.proof.model_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What one revealed slot key reads from a suspect file."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    model_hash: Hash32
+    strength: float
+    log2_false_positive: float
+    is_detected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The settled models of one market."""
+
+    chain: Chain
+    storage: Storage
+    trainer: Trainer
+
+    def settled(self, task_id: TaskId, round_index: int | None = None) -> OpenedModel:
+        """The winner of a round. Raises Refused before it is settled."""
+        task = self.chain.task(task_id)
+        index = task.round if round_index is None else round_index
+        winner = self.chain.winner(task_id, index)
+        if winner.miner == ZERO_ADDRESS:
+            phase = self.chain.phase(task_id).phase.label
+            raise Refused(f"task {task_id} is in {phase}: round {index} has no settled model to fetch yet")
+        claim = next((event for event in self.chain.reveals(task_id, index) if event.proof.miner == winner.miner), None)
+        opening = next((event for event in self.chain.openings(task_id, index) if event.miner == winner.miner), None)
+        if claim is None or opening is None:
+            raise NotFound(f"the node's log does not show the opening of task {task_id}; is it in sync from the start?")
+        if claim.proof.model_hash != winner.model_hash:
+            raise VerificationFailed(
+                f"task {task_id}: the ledger says model {winner.model_hash.hex()}, the log {claim.proof.model_hash.hex()}"
+            )
+        manifest = fetch_manifest(self.storage, self.chain.task_posted(task_id))
+        return OpenedModel(task_id, index, winner.miner, claim, opening, manifest)
+
+    def pull(self, model: OpenedModel, output: Path) -> int:
+        """Writes the verified weights to `output` and returns their size; a failed check leaves `output` as it was."""
+        proof, opening = model.claim.proof, model.opening
+        if key_hash(opening.seal_key) != proof.seal_key_hash:
+            raise VerificationFailed("sealing key: expected the one the proof binds, found another")
+        partial = output.with_name(output.name + ".unverified")
+        limit = model.manifest.model_bytes
+        try:
+            write_atomically(partial, fetch_sealed(self.storage, proof.sealed_model, opening.seal_key, max_bytes=limit))
+            if file_sha256(partial) != proof.model_hash:
+                raise VerificationFailed(
+                    f"model: expected sha256 {proof.model_hash.hex()}, found {file_sha256(partial).hex()}"
+                )
+            self.trainer.check_model(partial, model.manifest.architecture, max_bytes=limit)
+            partial.replace(output)
+        except OSError as error:
+            raise Refused(f"{output} can't be written: {error.strerror}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+        return output.stat().st_size
+
+    def verify_file(self, model: OpenedModel, file: Path) -> Checks:
+        """Whether a local file is the settled model: digest, architecture, limits and the miner's mark."""
+        if not file.is_file():
+            raise NotFound(f"model file {file} does not exist")
+        checks, limit = Checks(), model.manifest.model_bytes
+        checks.equal("sha256 of the weights", model.model_hash, file_sha256(file))
+        name, expected = "architecture and limits", f"{model.manifest.architecture.family}, at most {limit} bytes"
+        weights = checks.attempt(
+            name, expected, lambda: self.trainer.check_model(file, model.manifest.architecture, max_bytes=limit)
+        )
+        if weights is None:
+            return checks
+        checks.that(name, True, expected, f"{len(weights)} tensors, {file.stat().st_size} bytes")
+        opening, proof = model.opening, model.claim.proof
+        rooted = verify_slot_path(opening.slot_key, 0, opening.slot_path, proof.watermark_root)
+        checks.that("slot key under root", rooted, "slot 0 of watermarkRoot", "it is" if rooted else "it is not")
+        read = watermark.detect(weights, opening.slot_key, 0, self._payload(model))
+        found = f"S = {read.strength:.2f}, false <= 2^{read.log2_false_positive:.0f}"
+        checks.that("watermark slot 0", read.is_detected, f"S >= {float(watermark.OWN)}", found)
+        return checks
+
+    def marks_in(self, file: Path, models: Sequence[OpenedModel]) -> list[Mark]:
+        """Looks blind for the revealed slot 0 of each model whose architecture the file has, strongest first.
+
+        Raises VerificationFailed if the file has the architecture of none of them.
+        """
+        if not file.is_file():
+            raise NotFound(f"model file {file} does not exist")
+        marks = []
+        mismatch: VerificationFailed | None = None
+        for model in models:
+            try:
+                weights = self.trainer.check_model(
+                    file, model.manifest.architecture, max_bytes=model.manifest.model_bytes
+                )
+            except VerificationFailed as error:
+                mismatch = error
+                continue
+            read = watermark.detect(weights, model.opening.slot_key, 0, self._payload(model))
+            marks.append(
+                Mark(
+                    task_id=model.task_id,
+                    round=model.round,
+                    miner=model.miner,
+                    model_hash=model.model_hash,
+                    strength=read.strength,
+                    log2_false_positive=read.log2_false_positive,
+                    is_detected=read.reaches(watermark.BLIND),
+                )
+            )
+        if not marks and mismatch is not None:
+            raise mismatch
+        return sorted(marks, key=lambda mark: -mark.strength)
+
+    def by_hash(self, model_hash: Hash32) -> OpenedModel:
+        """The settled model with this sha256. Raises NotFound."""
+        record = self.chain.watermark(model_hash)
+        if record.miner == ZERO_ADDRESS:
+            raise NotFound(f"the ledger has no model {model_hash.hex()}")
+        return self.settled(record.task_id, record.round)
+
+    def all(self) -> list[OpenedModel]:
+        """Every settled model, in ledger order."""
+        return [self.settled(block.task_id, block.round) for block in self.chain.blocks()]
+
+    def _payload(self, model: OpenedModel) -> bytes:
+        return watermark.payload(
+            self.chain.chain_id, self.chain.market, model.task_id, model.round, model.miner, slot=0
+        )
