@@ -58,9 +58,9 @@ def table(value: object, keys: set[str], *, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadInput(f"{what}: expected a table, found a {type(value).__name__}")
     for key in sorted(value.keys() - keys):
-        raise BadInput(f"{what}: unknown entry {key[:40]!r}; known are {', '.join(sorted(keys))}")
+        raise BadInput(f"{what}: expected the entries {', '.join(sorted(keys))}; found also {key[:40]!r}")
     for key in sorted(keys - value.keys()):
-        raise BadInput(f"{what}: the entry {key!r} is missing")
+        raise BadInput(f"{what}: expected the entry {key!r}, found none")
     return value
 
 
