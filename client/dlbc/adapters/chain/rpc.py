@@ -103,7 +103,9 @@ class Rpc:
             if not isinstance(error_object, Mapping):
                 raise self.malformed(method, "a JSON-RPC error object")
             code = error_object.get("code")
-            message = str(error_object.get("message", ""))[:500]
+            message = "".join(
+                char if char.isprintable() else "?" for char in str(error_object.get("message", ""))[:500]
+            )
             raise RpcError(message, code if isinstance(code, int) else 0, error_object.get("data"))
         if "result" not in answer:
             raise self.malformed(method, "a result")

@@ -1,0 +1,310 @@
+"""Nodes that lose answers, repeat themselves, lie or vanish: no transaction twice, no traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from anvil_node import Anvil
+from dlbc.adapters.chain import rpc, transactions
+from dlbc.adapters.chain.web3_chain import Web3Chain
+from dlbc.core.errors import ChainUnreachable, ContractRefused, VerificationFailed
+from dlbc.core.types import Locator, TaskId, Wei
+from play import FIRST_MINER, REQUESTER, Play, account, secret
+from proxy import Forward, Lost, Proxy, Raw, Refusal, once
+
+pytestmark = pytest.mark.contract
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses between attempts are as many, but short."""
+    monkeypatch.setattr(rpc, "FIRST_PAUSE", 0.005)
+    monkeypatch.setattr(transactions, "FIRST_POLL", 0.002)
+
+
+@pytest.fixture
+def node(anvil: Anvil) -> Iterator[Proxy]:
+    """Passes everything on until a test gives it rules."""
+    with Proxy(anvil) as proxy:
+        yield proxy
+
+
+def through(node: Proxy, play: Play, index: int = REQUESTER, **options: Any) -> Web3Chain:
+    """The market as an account sees it through this node."""
+    where = play.deployment
+    return Web3Chain(node.url, where.market, where.lens, account(index), where.block_number, **options)
+
+
+def sent(play: Play, index: int) -> int:
+    """Transactions the account has on the chain."""
+    return int(play.anvil.rpc("eth_getTransactionCount", account(index).address, "latest"), 16)
+
+
+def lose(params: list[Any], forward: Forward) -> Any:
+    """The node does what it is asked, and its answer gets lost."""
+    forward()
+    raise Lost
+
+
+def test_send__answer_lost__finds_its_own_transaction(play: Play, node: Proxy) -> None:
+    """A transaction whose acknowledgement is lost is not sent a second time."""
+    task_id = play.post().task_id
+    before = sent(play, REQUESTER)
+    node.rules["eth_sendRawTransaction"] = once(lose)
+    through(node, play).cancel(task_id)
+    assert before + 1 == sent(play, REQUESTER)
+    assert node.calls.count("eth_sendRawTransaction") == 2
+
+
+@pytest.mark.parametrize("message", ["nonce too low", "replacement transaction underpriced"])
+def test_send__nonce_taken__is_repaired(play: Play, node: Proxy, message: str) -> None:
+    """A nonce that another program took is read again, after another look at what the contract says."""
+    task_id = play.post().task_id
+    chain = through(node, play)
+
+    def refuse(params: list[Any], forward: Forward) -> Any:
+        raise Refusal(message)
+
+    node.rules["eth_sendRawTransaction"] = once(refuse)
+    chain.cancel(task_id)
+    assert node.calls.count("eth_sendRawTransaction") == 2
+    assert node.calls.count("eth_getTransactionCount") == 2
+
+
+def test_send__stale_nonce_from_the_node__is_repaired(play: Play, node: Proxy) -> None:
+    """A node that lags behind by one nonce costs a retry, nothing else."""
+    task_id = play.post().task_id
+    node.rules["eth_getTransactionCount"] = once(lambda params, forward: hex(int(forward(), 16) - 1))
+    through(node, play).cancel(task_id)
+    assert play.requester.open_tasks() == 0
+
+
+def test_send__nonce_taken_for_ever__gives_up_with_advice(play: Play, node: Proxy) -> None:
+    """When every nonce is taken, the caller is told that the account is used elsewhere."""
+    task_id = play.post().task_id
+
+    def refuse(params: list[Any], forward: Forward) -> Any:
+        raise Refusal("nonce too low")
+
+    node.rules["eth_sendRawTransaction"] = refuse
+    with pytest.raises(ChainUnreachable, match="another program keeps sending"):
+        through(node, play).cancel(task_id)
+
+
+def test_wait__node_vanishes__names_the_transaction_and_can_be_repeated(play: Play, node: Proxy) -> None:
+    """When the node dies after taking a transaction, the error names it; the same call later finds it mined."""
+    task_id = play.post().task_id
+    before = sent(play, REQUESTER)
+    chain = through(node, play)
+
+    def vanish(params: list[Any], forward: Forward) -> Any:
+        raise Lost
+
+    node.rules["eth_getTransactionReceipt"] = vanish
+    with pytest.raises(ChainUnreachable, match=r"cancel: sent as 0x[0-9a-f]{64}, then .* does not answer"):
+        chain.cancel(task_id)
+    del node.rules["eth_getTransactionReceipt"]
+    assert chain.cancel(task_id).call == "cancel"
+    assert before + 1 == sent(play, REQUESTER)
+
+
+def test_wait__never_mined__gives_up_at_the_deadline(play: Play, node: Proxy) -> None:
+    """A transaction that nobody mines ends in ChainUnreachable, and is continued by the same call."""
+    task_id = play.post().task_id
+    chain = through(node, play, mining_deadline=0.3)
+    node.rules["eth_getTransactionReceipt"] = lambda params, forward: None
+    with pytest.raises(ChainUnreachable, match="not mined within 0 s; run the same command again"):
+        chain.cancel(task_id)
+    del node.rules["eth_getTransactionReceipt"]
+    assert chain.cancel(task_id).call == "cancel"
+
+
+def test_wait__overtaken__the_failed_receipt_is_explained(play: Play, node: Proxy) -> None:
+    """A transaction that passes its simulation but fails on the chain is explained by its custom error."""
+    task_id = play.post().task_id
+    chain = through(node, play)
+    node.rules["eth_call"] = lambda params, forward: "0x" if params[1] == "pending" else forward()
+    node.rules["eth_estimateGas"] = lambda params, forward: hex(200_000)
+    play.requester.cancel(task_id)
+    with pytest.raises(ContractRefused, match=r"cancel: .*final") as caught:
+        chain.cancel(task_id)
+    assert caught.value.name == "Market_WrongPhase"
+
+
+def test_wait__dropped_by_a_reorganisation__is_sent_again(anvil: Anvil, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction that the node forgot before it was seen mined is broadcast again, byte for byte."""
+    monkeypatch.setattr(transactions, "REBROADCAST_SECONDS", 0.05)
+    with Anvil("--hardfork", "prague") as node, Proxy(node) as proxy:
+        play = Play(node)
+        task_id = play.post().task_id
+        raws: list[str] = []
+
+        def remember(params: list[Any], forward: Forward) -> Any:
+            raws.append(params[0])
+            return forward()
+
+        def forget(params: list[Any], forward: Forward) -> Any:
+            node.rpc("anvil_reorg", 1, [])
+            return None
+
+        proxy.rules["eth_sendRawTransaction"] = remember
+        proxy.rules["eth_getTransactionReceipt"] = once(forget)
+        through(proxy, play).cancel(task_id)
+        assert play.requester.open_tasks() == 0
+        assert [raws[0]] * 2 == raws
+
+
+def test_read__connection_lost_twice__is_retried(play: Play, node: Proxy) -> None:
+    """Two lost answers in a row cost time, not an error."""
+    play.post()
+    chain = through(node, play)
+    failures = iter([True, True])
+
+    def flaky(params: list[Any], forward: Forward) -> Any:
+        if next(failures, False):
+            raise Lost
+        return forward()
+
+    node.rules["eth_call"] = flaky
+    assert chain.task_count() == 1
+
+
+def test_logs__range_refused__is_halved_until_it_fits(play: Play, node: Proxy) -> None:
+    """A node that serves two blocks at a time still gives every event, in order."""
+    task_id = play.post().task_id
+    works = [play.work(task_id, FIRST_MINER + i, 350) for i in range(4)]
+    for work in works:
+        play.commit(work)
+
+    def small(params: list[Any], forward: Forward) -> Any:
+        if int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) > 1:
+            raise Refusal("query returned more than 2 results")
+        return forward()
+
+    node.rules["eth_getLogs"] = small
+    found = through(node, play).commits(task_id, 0)
+    assert [work.commitment for work in works] == [commit.commitment for commit in found]
+
+
+def test_ranked_tasks__lens_call_too_large__asks_for_smaller_pages(play: Play, node: Proxy) -> None:
+    """A node with a low gas limit for eth_call gets smaller pages."""
+    for _ in range(3):
+        play.post()
+    refused = iter([True])
+
+    def tight(params: list[Any], forward: Forward) -> Any:
+        if params[0]["to"] == play.deployment.lens and next(refused, False):
+            raise Refusal("out of gas")
+        return forward()
+
+    node.rules["eth_call"] = tight
+    assert [row.task_id for row in through(node, play).ranked_tasks()] == [1, 2, 3]
+
+
+def test_now__node_without_a_pending_block__uses_the_latest(play: Play, node: Proxy) -> None:
+    """now() falls back to the latest block's time."""
+
+    def none_pending(params: list[Any], forward: Forward) -> Any:
+        if params[0] == "pending":
+            raise Refusal("unknown block")
+        return forward()
+
+    node.rules["eth_getBlockByNumber"] = none_pending
+    assert play.anvil.time() == through(node, play).now()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Raw(b""),
+        Raw(b"<html>welcome</html>"),
+        Raw(b"\xff\xfe"),
+        Raw(b"[]"),
+        Raw(b"{}"),
+        Raw(b'{"id":1,"error":"no"}'),
+        Raw(b"[" * 100_000),
+        None,
+        7,
+        "0x",
+        "0xzz",
+        "0x" + "ff" * 31,
+        "0x" + "ff" * 32 * 40,
+        {"a": 1},
+        [1, 2],
+    ],
+)
+def test_read__hostile_answers__are_one_sentence(play: Play, node: Proxy, answer: Any) -> None:
+    """Whatever a node answers to any request, the client raises one of its own errors with one line."""
+    task_id = play.post().task_id
+    chain = through(node, play)
+    assert chain.task_count() == 1
+    for method in ("eth_call", "eth_getBalance", "eth_getBlockByNumber", "eth_getLogs"):
+        node.rules[method] = lambda params, forward: answer
+    for read in (
+        chain.params,
+        chain.market_balance,
+        lambda: chain.task(task_id),
+        lambda: chain.task_posted(task_id),
+        lambda: chain.reveals(task_id, 0),
+        chain.ranked_tasks,
+        lambda: chain.cancel(task_id),
+    ):
+        if answer == "0x" + "ff" * 31 and read == chain.market_balance:
+            continue  # a balance like any other
+        with pytest.raises((VerificationFailed, ChainUnreachable)) as caught:
+            read()
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 400
+
+
+def test_read__endless_answer__is_cut_off(play: Play, node: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer over the limit is not read to its end."""
+    monkeypatch.setattr(rpc, "MAX_RESPONSE_BYTES", 2**16)
+    chain = through(node, play)
+    assert chain.task_count() == 0
+    node.rules["eth_getBalance"] = lambda params, forward: "0x" + "0" * 2**18
+    with pytest.raises(ChainUnreachable, match="longer than 65536 bytes"):
+        chain.market_balance()
+
+
+def test_logs__of_another_contract__fail_verification(play: Play, node: Proxy) -> None:
+    """Logs that were not asked for are a lie, not an event."""
+    task_id = play.post().task_id
+
+    def foreign(params: list[Any], forward: Forward) -> Any:
+        return [log | {"address": play.deployment.lens} for log in forward()]
+
+    node.rules["eth_getLogs"] = foreign
+    with pytest.raises(VerificationFailed, match="that were asked for only"):
+        through(node, play).task_posted(task_id)
+
+
+def test_receipt__of_another_transaction__fails_verification(play: Play, node: Proxy) -> None:
+    """A receipt that names another transaction is not taken for ours."""
+    task_id = play.post().task_id
+    node.rules["eth_getTransactionReceipt"] = lambda params, forward: (
+        forward() | {"transactionHash": "0x" + secret("other").hex()}
+    )
+    with pytest.raises(VerificationFailed, match="the transaction that was asked for"):
+        through(node, play).cancel(task_id)
+
+
+def test_fees__greedy_node__is_capped(play: Play, node: Proxy) -> None:
+    """A node that suggests an absurd tip can't make the account pay it."""
+    task_id = play.post().task_id
+    node.rules["eth_maxPriorityFeePerGas"] = lambda params, forward: hex(10**18)
+    receipt = through(node, play).cancel(task_id)
+    transaction = play.anvil.rpc("eth_getTransactionByHash", "0x" + receipt.tx_hash.hex())
+    assert int(transaction["maxPriorityFeePerGas"], 16) == 50 * 10**9
+
+
+def test_commit__sent_twice_by_one_program__is_two_transactions_in_order(play: Play) -> None:
+    """Calls of one account follow each other with rising nonces."""
+    task_id = play.post().task_id
+    chain, terms_hash = play.chain(FIRST_MINER), play.requester.task(task_id).terms_hash
+    before = sent(play, FIRST_MINER)
+    for index, deposit in enumerate((10**17, 0, 0)):
+        chain.commit(TaskId(task_id), 0, terms_hash, secret(index), Locator(secret("r")), Wei(deposit))
+    assert before + 3 == sent(play, FIRST_MINER)
