@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from dlbc.config import Config, read_config
 from dlbc.core.errors import Usage
 from dlbc.core.types import Address
-from dlbc.ports import Chain, Clock, Dataset, Journal, Keys, Storage, Trainer
+from dlbc.ports import Chain, Clock, Dataset, Journal, Keys, Progress, Storage, Trainer, silent
 
 if TYPE_CHECKING:
+    from dlbc.adapters.devnet.network import LocalNetwork, Network, Status
     from dlbc.adapters.telemetry import EventLog
     from dlbc.roles.auditor import Auditor
     from dlbc.roles.loop import Report
@@ -43,6 +44,36 @@ def keys(config: Config, ask: AskPassword | None = None) -> Keys:
     if config.account is None:
         raise Usage("no account was named: pass --account NAME (see `dlbc wallet list`) or set DLBC_ACCOUNT")
     return open_keystore(keystore_path(config.account, config.home), config.password_file, ask)
+
+
+def accounts(config: Config) -> list[tuple[str, Address]]:
+    """(name, address) of every keystore in the home folder."""
+    from dlbc.adapters.keys import list_keystores
+
+    return list_keystores(config.home)
+
+
+def create_account(
+    config: Config, name: str, private_key: bytes | None, ask: AskPassword | None
+) -> tuple[Path, Address]:
+    """Writes a keystore under the configured password file's password, else one that is asked for."""
+    from dlbc.adapters.keys import create_keystore, new_password
+
+    return create_keystore(name, config.home, new_password(name, config.password_file, ask), private_key)
+
+
+def private_key(text: str) -> bytes:
+    """From hex digits. Raises BadInput without repeating them."""
+    from dlbc.adapters.keys import parse_private_key
+
+    return parse_private_key(text)
+
+
+def private_key_of(file: Path, config: Config, ask: AskPassword | None) -> bytes:
+    """From a file of hex digits, or a keystore."""
+    from dlbc.adapters.keys import read_private_key
+
+    return read_private_key(file, config.password_file, ask)
 
 
 def account_address(config: Config, ask: AskPassword | None = None) -> Address:
@@ -172,3 +203,33 @@ def event_log() -> EventLog:
     from dlbc.adapters.telemetry import EventLog
 
     return EventLog()
+
+
+def devnet_up(
+    home: Path, *, rpc_port: int = 0, ipfs_port: int = 0, fresh: bool = False, progress: Progress = silent
+) -> Network:
+    """Starts the local network of a home folder, or what is missing of it."""
+    from dlbc.adapters.devnet import network
+
+    return network.up(home, rpc_port=rpc_port, ipfs_port=ipfs_port, fresh=fresh, progress=progress)
+
+
+def devnet_down(home: Path) -> list[str]:
+    """Stops the local network of a home folder; the names of the processes that ran."""
+    from dlbc.adapters.devnet import network
+
+    return network.down(home)
+
+
+def devnet_status(home: Path) -> Status:
+    """What runs of the local network of a home folder."""
+    from dlbc.adapters.devnet import network
+
+    return network.status(home)
+
+
+def local_network(home: Path, *, fresh: bool = False, progress: Progress = silent) -> LocalNetwork:
+    """A context manager: a local network that goes with this process, for the demo and for tests."""
+    from dlbc.adapters.devnet.network import LocalNetwork
+
+    return LocalNetwork(home, fresh=fresh, progress=progress)

@@ -96,8 +96,8 @@ def read_config(
         home=path("home") or home,
         rpc_url=_checked_url(text("rpc_url", DEFAULT_RPC_URL), source("rpc_url")),
         ipfs_api=_checked_multiaddr(text("ipfs_api", DEFAULT_IPFS_API), source("ipfs_api")),
-        market=_checked_address(text("market", ""), source("market")) if "market" in values else None,
-        lens=_checked_address(text("lens", ""), source("lens")) if "lens" in values else None,
+        market=checked_address(text("market", ""), source("market")) if "market" in values else None,
+        lens=checked_address(text("lens", ""), source("lens")) if "lens" in values else None,
         deployment_block=_checked_number(values["deployment_block"]) if "deployment_block" in values else 0,
         account=text("account", "") if "account" in values else None,
         password_file=path("password_file"),
@@ -110,6 +110,16 @@ def shown_url(url: str) -> str:
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname}{port}"
+
+
+def checked_address(value: str, source: str) -> Address:
+    """EIP-55 form; a mixed-case address with a wrong checksum is refused. Raises Usage naming the source."""
+    if not _ADDRESS.fullmatch(value):
+        raise Usage(f"{source}: expected an address (0x and 40 hex digits), found {value[:80]!r}")
+    checked = checksum_address(value)
+    if value not in (checked, checked.lower(), "0x" + checked[2:].upper()):
+        raise Usage(f"{source}: the checksum of address {value} is wrong; was it mistyped?")
+    return checked
 
 
 def checksum_address(address: str) -> Address:
@@ -168,16 +178,6 @@ def _checked_multiaddr(value: str, source: str) -> str:
     if not _MULTIADDR.fullmatch(value):
         raise Usage(f"{source}: expected a multiaddress such as {DEFAULT_IPFS_API}, found {value[:80]!r}")
     return value
-
-
-def _checked_address(value: str, source: str) -> Address:
-    """EIP-55 form; a mixed-case address with a wrong checksum is refused."""
-    if not _ADDRESS.fullmatch(value):
-        raise Usage(f"{source}: expected an address (0x and 40 hex digits), found {value[:80]!r}")
-    checked = checksum_address(value)
-    if value not in (checked, checked.lower(), "0x" + checked[2:].upper()):
-        raise Usage(f"{source}: the checksum of address {value} is wrong; was it mistyped?")
-    return checked
 
 
 def _checked_number(setting: tuple[object, str, Path]) -> int:

@@ -90,24 +90,34 @@ def keystore_address(file: Path) -> Address:
 
 
 def open_keystore(file: Path, password_file: Path | None, ask: AskPassword | None = None) -> KeystoreKeys:
-    """Decrypts. The password comes from the file, else from `ask`.
+    """Decrypts. The password comes from the file; without one, or when it is another account's, from `ask`.
 
     Raises Usage when there is neither, Refused for a wrong password, BadInput for a file that is no keystore.
     """
     from eth_account import Account
 
-    content = _read(file)
-    password = _password(file, password_file, ask)
+    return KeystoreKeys(Account.from_key(_decrypted(file, password_file, ask)))
+
+
+def new_password(name: str, password_file: Path | None, ask: AskPassword | None) -> str:
+    """The password for a new keystore. Raises Usage when there is nowhere to take it from."""
+    if password_file is not None:
+        return _read_password(password_file)
+    if ask is None:
+        raise Usage(f"a password is needed for {name}: set DLBC_PASSWORD_FILE, or run this on a terminal")
+    return ask(f"New password for {name}")
+
+
+def read_private_key(file: Path, password_file: Path | None, ask: AskPassword | None) -> bytes:
+    """32 bytes from a file with 64 hex digits, or from a keystore. Raises BadInput, NotFound, Refused, Usage."""
     try:
-        key = Account.decrypt(content, password)
-    except (KeyError, TypeError, NotImplementedError) as error:
-        raise BadInput(f"{file} is not a keystore this client can read ({type(error).__name__}: {error})") from error
-    except ValueError as error:
-        if "MAC mismatch" in str(error):
-            where = f"in {password_file}" if password_file else "typed"
-            raise Refused(f"the password {where} does not open {file}") from error
-        raise BadInput(f"{file} is not a keystore this client can read ({error})") from error
-    return KeystoreKeys(Account.from_key(key))
+        with file.open("rb") as stream:
+            start = stream.read(200)
+    except OSError as error:
+        raise NotFound(f"{file} can't be read: {error.strerror}") from error
+    if start.lstrip().startswith(b"{"):
+        return _decrypted(file, password_file, ask)
+    return parse_private_key(start.decode(errors="replace"))
 
 
 def create_keystore(
@@ -186,12 +196,38 @@ def _read(file: Path) -> dict[str, Any]:
     return content
 
 
-def _password(file: Path, password_file: Path | None, ask: AskPassword | None) -> str:
+def _decrypted(file: Path, password_file: Path | None, ask: AskPassword | None) -> bytes:
+    content = _read(file)
     if password_file is not None:
-        try:
-            return password_file.read_text().rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise Usage(f"password file {password_file} can't be read ({error})") from error
+        key = _try(file, content, _read_password(password_file))
+        if key is not None:
+            return key
+        if ask is None:
+            raise Refused(f"the password in {password_file} does not open {file}")
     if ask is None:
         raise Usage(f"a password is needed to open {file}: set DLBC_PASSWORD_FILE, or run this on a terminal")
-    return ask(f"Password of {file.stem}")
+    key = _try(file, content, ask(f"Password of {file.stem}"))
+    if key is None:
+        raise Refused(f"this password does not open {file}")
+    return key
+
+
+def _try(file: Path, content: dict[str, Any], password: str) -> bytes | None:
+    """None for a wrong password."""
+    from eth_account import Account
+
+    try:
+        return bytes(Account.decrypt(content, password))
+    except ValueError as error:
+        if "MAC mismatch" in str(error):
+            return None
+        raise BadInput(f"{file} is not a keystore this client can read ({error})") from error
+    except (KeyError, TypeError, AttributeError, NotImplementedError) as error:
+        raise BadInput(f"{file} is not a keystore this client can read ({type(error).__name__}: {error})") from error
+
+
+def _read_password(file: Path) -> str:
+    try:
+        return file.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Usage(f"password file {file} can't be read ({error})") from error

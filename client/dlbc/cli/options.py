@@ -23,11 +23,11 @@ class Settings:
     json: bool = False
     flags: dict[str, str | None] = field(default_factory=dict)
 
-    def config(self) -> Config:
-        """Raises Usage."""
+    def config(self, account: str | None = None) -> Config:
+        """`account` beats --account. Raises Usage."""
         from dlbc.bootstrap import load_config
 
-        return load_config(self.flags)
+        return load_config(self.flags | ({"account": account} if account is not None else {}))
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:

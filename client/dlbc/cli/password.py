@@ -13,3 +13,12 @@ def ask_on_terminal() -> Callable[[str], str] | None:
     if not sys.stdin.isatty():
         return None
     return lambda prompt: str(click.prompt(prompt, hide_input=True, err=True))
+
+
+def ask_new_password() -> Callable[[str], str] | None:
+    """The same, asking twice."""
+    import click
+
+    if not sys.stdin.isatty():
+        return None
+    return lambda prompt: str(click.prompt(prompt, hide_input=True, confirmation_prompt=True, err=True))

@@ -37,6 +37,7 @@ ACCOUNTS = ("deployer", "treasury", "requester", "miner1", "miner2", "miner3", "
 
 _FIRST_LINE = "# Written by `dlbc devnet up`; changes are lost at the next start."
 _START_SECONDS = 30.0
+_WHAT = "starting the local network"
 _STEPS = 4
 
 
@@ -131,18 +132,18 @@ def up(
             _stop_all(_load(home))
             _wipe(home)
         network = _load(home)
-        progress("accounts", 0, _STEPS)
+        progress(_WHAT, 0, _STEPS)
         network = _with_accounts(network)
-        progress("chain", 1, _STEPS)
+        progress(_WHAT, 1, _STEPS)
         network = _with_chain(
             network, rpc_port, dict(os.environ) if environment is None else environment, dies_with_parent
         )
-        progress("IPFS node", 2, _STEPS)
+        progress(_WHAT, 2, _STEPS)
         network = _with_ipfs(network, ipfs_port, dies_with_parent)
-        progress("contracts", 3, _STEPS)
+        progress(_WHAT, 3, _STEPS)
         network = _with_contracts(network)
         _write_config(network)
-        progress("local network", _STEPS, _STEPS)
+        progress(_WHAT, _STEPS, _STEPS)
         return network
 
 
