@@ -40,9 +40,14 @@ def h(*items: Word) -> Hash32:
     return keccak(words(*items))
 
 
+def is_address(text: str) -> bool:
+    """True iff the text is 0x and 40 hex digits; letter case is not checked."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
 def address_bytes(address: str) -> bytes:
-    """The 20 bytes of a 0x-hex address. Letter case is not checked. Raises BadInput."""
-    if not _ADDRESS.fullmatch(address):
+    """The 20 bytes of a 0x-hex address. Raises BadInput."""
+    if not is_address(address):
         raise BadInput(f"expected an address (0x and 40 hex digits), found {address[:60]!r}")
     return bytes.fromhex(address[2:])
 

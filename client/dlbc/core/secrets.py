@@ -12,7 +12,7 @@ from nacl.secret import SecretBox
 
 from dlbc.core import canonical
 from dlbc.core.errors import BadInput, VerificationFailed
-from dlbc.core.hashing import address_bytes
+from dlbc.core.hashing import is_address
 from dlbc.core.types import Address, Hash32, Locator, TaskId, TrainingProof
 
 MAX_RECOVERY_BYTES = 4096
@@ -128,9 +128,8 @@ def decrypt_recovery(recovery_key: bytes, data: bytes) -> Recovery:
     canonical.table(value, known, what=what)
     canonical.whole(value["dlbc_recovery"], 1, 1, what=f"{what}: dlbc_recovery")
     miner = value["miner"]
-    if not isinstance(miner, str):
+    if not isinstance(miner, str) or not is_address(miner):
         raise BadInput(f"{what}: miner: expected an address, found {str(miner)[:60]!r}")
-    address_bytes(miner)
     digests = {name: canonical.digest(value[name], what=f"{what}: {name}") for name in _PROOF_DIGESTS}
     proof = TrainingProof(
         task_id=TaskId(canonical.whole(value["task_id"], 0, canonical.MAX_INT, what=f"{what}: task_id")),
