@@ -174,7 +174,7 @@ def test_terms_and_test_sets__random__hash_alike(call: Call, rng: random.Random)
         TestSet(Locator(word(rng)), word(rng), word(rng), *(up_to(rng, b) for b in (40, 32, 32, 16)), word(rng))
         for _ in range(BATCH)
     ]
-    assert tuple(map(proofs.test_commitment, test_sets)) == call("testCommitments", test_sets)
+    assert tuple(map(proofs.test_commitment, test_sets)) == call("commitmentsOfTests", test_sets)
 
 
 def test_proofs_and_claims__random__hash_alike(call: Call, rng: random.Random) -> None:

@@ -1,0 +1,137 @@
+"""ABI values and our values, without a chain."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+from dlbc.adapters.chain import abi, codec
+from dlbc.adapters.chain.errors import refusal
+from dlbc.core import types
+from dlbc.core.types import Address, Hash32, LockKind, Outcome, Phase
+
+pytestmark = pytest.mark.unit
+
+WORD = Hash32(bytes(range(32)))
+
+
+def _structs(items: object) -> dict[str, codec.Item]:
+    """Every struct named anywhere in these parameters, by its Solidity name."""
+    found: dict[str, codec.Item] = {}
+    assert isinstance(items, (list, tuple))
+    for item in items:
+        if "components" in item:
+            name = str(item["internalType"]).split(" ")[-1].split(".")[-1].split("[")[0]
+            found[name] = item
+            found |= _structs(item["components"])
+    return found
+
+
+def test_structs__of_every_abi__have_a_dataclass_with_the_same_members() -> None:
+    """Each struct in the shipped ABIs is one of ours, member for member and in the same order."""
+    found: dict[str, codec.Item] = {}
+    for name in ("TaskMarket", "ModelRegistry", "MarketLens"):
+        contract = abi.load(name)
+        for function in contract.functions.values():
+            found |= _structs(function.inputs) | _structs(function.outputs)
+        for event in contract.events.values():
+            found |= _structs(event.plain)
+    assert set(found) == set(codec.STRUCTS)
+    for name, item in found.items():
+        ours = [field.name for field in fields(codec.STRUCTS[name])]
+        assert ours == [codec.snake(part["name"]) for part in item["components"]], name
+
+
+def test_enums__of_types__count_as_in_solidity() -> None:
+    """Every enum of the protocol is known to the codec."""
+    assert {"Phase", "Outcome", "Reason", "LockKind"} == set(codec.ENUMS)
+    assert (Phase(10), Outcome(4), LockKind(2)) == (Phase.CANCELLED, Outcome.CANCELLED, LockKind.DEPOSIT)
+
+
+def test_roundtrip__nested_struct__is_the_same_value() -> None:
+    """Terms with their workload survive encoding and decoding."""
+    workload = types.Workload(1, 2, 3, 4, 5, 6)
+    terms = types.Terms(WORD, types.Locator(WORD), workload, *range(11), 12)
+    items = abi.load("TaskMarket").functions["post"].inputs
+    assert (terms, (WORD, WORD)) == codec.decode(items, codec.encode(items, [terms, [WORD, WORD]]))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", bytes(31), b"\xff" * 32, bytes(31) + b"\x0b", bytes(31) + b"\x03" + b"\xff" * 64],
+    ids=["empty", "short", "enum of all ones", "enum past its end", "a bool of all ones"],
+)
+def test_decode__malformed__is_undecodable(data: bytes) -> None:
+    """Bytes that are not what the ABI says raise one error, whatever is wrong with them."""
+    with pytest.raises(codec.Undecodable):
+        codec.decode(abi.load("TaskMarket").functions["phaseOf"].outputs, data)
+
+
+def test_decode__huge_array_length__is_undecodable() -> None:
+    """A length of 2^255 allocates nothing."""
+    data = (32).to_bytes(32, "big") + (2**255).to_bytes(32, "big")
+    with pytest.raises(codec.Undecodable):
+        codec.decode(abi.load("MarketLens").functions["rankedTasks"].outputs, data)
+
+
+@pytest.mark.parametrize(
+    ("camel", "snake"),
+    [("taskId", "task_id"), ("hTop", "h_top"), ("minScorePpm", "min_score_ppm"), ("round", "round")],
+)
+def test_snake__camel_case__is_split(camel: str, snake: str) -> None:
+    """Names are translated by one rule."""
+    assert snake == codec.snake(camel)
+
+
+def test_event__wrong_topic_or_count__is_undecodable() -> None:
+    """A log of another event, or with topics missing, is not decoded."""
+    event = abi.load("TaskMarket").events["TaskCancelled"]
+    assert event.decode([event.topic, (7).to_bytes(32, "big")], b"") == {"task_id": 7}
+    for topics in ([], [event.topic], [WORD, WORD], [event.topic, WORD, WORD]):
+        with pytest.raises(codec.Undecodable):
+            event.decode(topics, b"")
+
+
+@pytest.mark.parametrize(
+    ("data", "message", "expected"),
+    [
+        (b"", "out of gas", "refused without a reason (out of gas)"),
+        (b"", "", "no reason given"),
+        (bytes.fromhex("08c379a0") + codec.encode([{"type": "string"}], ["paused"]), "", "refused: 'paused'"),
+        (bytes.fromhex("4e487b71") + (17).to_bytes(32, "big"), "", "panicked with code 0x11"),
+        (bytes.fromhex("08c379a0"), "", "unknown error 0x08c379a0"),
+        (bytes.fromhex("deadbeef"), "", "unknown error 0xdeadbeef"),
+    ],
+    ids=["message only", "nothing", "string", "panic", "malformed string", "unknown"],
+)
+def test_refusal__not_one_of_our_errors__still_says_something(data: bytes, message: str, expected: str) -> None:
+    """Reverts of other contracts, panics and silence become a sentence without a name."""
+    error = refusal("advance", data, message)
+    assert error.name == ""
+    assert expected in str(error)
+
+
+def test_refusal__custom_error__carries_name_and_arguments() -> None:
+    """The decoded error is a sentence for people and a name with arguments for programs."""
+    known = next(error for error in abi.load("Errors").errors.items() if error[1].name == "Market_WrongPhase")
+    data = known[0] + codec.encode(known[1].inputs, [1, False, 5])
+    error = refusal("open", data)
+    assert (
+        str(error) == "open: this needs the phase Challenge, the task is in Training; wait for Challenge or give it up"
+    )
+    assert error.arguments == {"given": Phase.TRAINING, "due": False, "expected": Phase.CHALLENGE}
+    assert "malformed Market_WrongPhase" in str(refusal("open", known[0] + b"\xff" * 32))
+
+
+def test_refusal__every_sentence__ends_without_a_traceback() -> None:
+    """Each custom error decodes from its own encoding into one line."""
+    zero = Address("0x" + "0" * 40)
+    samples = {"uint": 3, "bytes32": b"bountyWei".ljust(32, b"\0"), "address": zero, "bool": True}
+    for selector, error in abi.load("Errors").errors.items():
+        values = [
+            next(value for kind, value in samples.items() if item["type"].startswith(kind)) for item in error.inputs
+        ]
+        told = refusal("call", selector + codec.encode(error.inputs, values))
+        assert error.name == told.name
+        assert "\n" not in str(told)
+        assert len(str(told)) < 300
