@@ -143,12 +143,11 @@ def load_params(chain_id: int, fee_receiver: Address, file: Path | None = None) 
 
 
 def shipped_params(chain_id: int) -> Path:
-    """deploy/params/<chainId>.toml, inside the wheel or in the checkout. Raises Usage when there is none."""
-    here = Path(__file__).resolve()
-    for folder in (here.parent / "params", here.parents[4] / "deploy" / "params"):
-        if (folder / f"{chain_id}.toml").is_file():
-            return folder / f"{chain_id}.toml"
-    raise Usage(f"no parameters are known for chain {chain_id}; write a file like deploy/params/31337.toml and name it")
+    """params/<chainId>.toml beside this file (deploy/params links to it). Raises Usage when there is none."""
+    file = Path(__file__).parent / "params" / f"{chain_id}.toml"
+    if not file.is_file():
+        raise Usage(f"no parameters are known for chain {chain_id}; write a file like {file.with_name('31337.toml')}")
+    return file
 
 
 def deployment_to_json(deployment: Deployment) -> dict[str, Any]:
