@@ -65,7 +65,7 @@ class LocatorHasher:
         self._is_empty = False
 
 
-def locator_of(data: bytes) -> Locator:
+def locator_of(data: bytes | bytearray | memoryview) -> Locator:
     """The locator of these bytes."""
     hasher = LocatorHasher()
     hasher.update(data)

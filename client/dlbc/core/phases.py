@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from dlbc.core.types import ZERO_ADDRESS, Outcome, Phase, PhaseInfo, Round, Task, Timestamp
 
 _COLD = {
@@ -62,16 +64,16 @@ def what_next(info: PhaseInfo, task: Task, round: Round, now: int, finality_gap:
 
 
 def duration(seconds: int) -> str:
-    """A length of time in its two largest units, e.g. "2 h 5 min"; never less than "0 s"."""
+    """A length of time as its largest unit and the one below, e.g. "2 h 5 min"; a negative one is "0 s"."""
     seconds = max(0, seconds)
-    parts: list[str] = []
-    for name, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count} {name}")
-    return " ".join(parts[:2]) or "0 s"
+    for (large, size), (small, part) in pairwise(_UNITS):
+        if seconds >= size:
+            rest = seconds % size // part
+            return f"{seconds // size} {large}" + (f" {rest} {small}" if rest else "")
+    return f"{seconds} s"
 
 
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _DUE = {
     Phase.TRAINING: "Anyone may advance now: nobody committed, so the task becomes void and the money goes back.",
     Phase.RELEASING: "Anyone may advance now: the test set was not released, so the task is aborted.",
