@@ -100,7 +100,7 @@ class SqliteJournal:
                 connection.execute("PRAGMA synchronous = FULL")
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
-                raise sqlite3.DatabaseError(verdict)
+                raise sqlite3.DatabaseError(verdict.splitlines()[-1])
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA_VERSION:
                 raise BadInput(
