@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from dlbc.cli import render
 from dlbc.cli.options import Command, Settings
+from dlbc.cli.password import ask_on_terminal
 
 
 @click.command(cls=Command)
@@ -33,7 +33,7 @@ def command(settings: Settings, params: Path | None, fee_receiver: str | None, o
 
     config = settings.config()
     chain_id = chain_id_of(config.rpc_url)
-    keys = bootstrap.keys(config, _ask if sys.stdin.isatty() else None)
+    keys = bootstrap.keys(config, ask_on_terminal())
     chosen = load_params(chain_id, Address(fee_receiver or keys.address), params)
     deployment = deploy_contracts(config.rpc_url, keys, chosen)
     if output is not None:
@@ -56,7 +56,3 @@ def command(settings: Settings, params: Path | None, fee_receiver: str | None, o
         "\nTo use it, put into dlbc.toml:\n"
         f'market = "{deployment.market}"\nlens = "{deployment.lens}"\ndeployment_block = {deployment.block_number}'
     )
-
-
-def _ask(prompt: str) -> str:
-    return str(click.prompt(prompt, hide_input=True, err=True))
