@@ -6,7 +6,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -44,10 +44,10 @@ def architecture_from_json(value: object) -> Architecture:
     known = {"family", "input_shape", "classes", "hidden", "channels"}
     for key in value:
         if key not in known:
-            raise BadInput(f"architecture.{str(key)[:40]}: unknown setting; known are {', '.join(sorted(known))}")
+            raise BadInput(f"architecture.{_shown(key)}: unknown setting; known are {', '.join(sorted(known))}")
     family = value.get("family")
     if family not in FAMILIES:
-        raise BadInput(f"architecture.family: expected one of {', '.join(FAMILIES)}, found {str(family)[:40]!r}")
+        raise BadInput(f"architecture.family: expected one of {', '.join(FAMILIES)}, found {_shown(family)}")
     input_shape = _sizes("input_shape", value.get("input_shape"), least=1, most=4)
     classes = _size("classes", value.get("classes"), 2, MAX_CLASSES)
     hidden = _sizes("hidden", value.get("hidden", []), least=0, most=MAX_LAYERS)
@@ -68,7 +68,7 @@ def architecture_from_json(value: object) -> Architecture:
         raise BadInput("architecture.channels: only a cnn has channels; remove it")
     architecture = Architecture(str(family), input_shape, classes, hidden, channels)
     if parameters(architecture) > MAX_PARAMETERS:
-        raise BadInput(f"architecture: {parameters(architecture)} parameters, the limit is {MAX_PARAMETERS}")
+        raise BadInput(f"architecture: expected at most {MAX_PARAMETERS} parameters, found {parameters(architecture)}")
     return architecture
 
 
@@ -131,15 +131,19 @@ def _linears(architecture: Architecture) -> list[tuple[int, int]]:
 
 def _size(name: str, value: object, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise BadInput(
-            f"architecture.{name}: expected a whole number from {least} to {most}, found {str(value)[:40]!r}"
-        )
+        raise BadInput(f"architecture.{name}: expected a whole number from {least} to {most}, found {_shown(value)}")
     return value
 
 
 def _sizes(name: str, value: object, *, least: int, most: int) -> tuple[int, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str) or not least <= len(value) <= most:
-        raise BadInput(
-            f"architecture.{name}: expected a list of {least} to {most} whole numbers, found {str(value)[:60]!r}"
-        )
+    if not isinstance(value, list | tuple) or not least <= len(value) <= most:
+        found = f"{len(value)} entries" if isinstance(value, list | tuple) else _shown(value)
+        raise BadInput(f"architecture.{name}: expected a list of {least} to {most} whole numbers, found {found}")
     return tuple(_size(name, item, 1, MAX_WIDTH) for item in value)
+
+
+def _shown(value: object) -> str:
+    """A value in a message: short, and safe for ints too long for Python to print."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a number of {value.bit_length()} bits"
+    return repr(value)[:40] if isinstance(value, int | float | str) else f"a {type(value).__name__}"

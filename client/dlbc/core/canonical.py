@@ -14,6 +14,8 @@ from dlbc.core.errors import BadInput
 
 MAX_DEPTH = 8
 MAX_INT = 2**256 - 1
+# A string ends at its quote or, if it is never closed, at the end of the data: so one pass is linear in any case.
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -27,6 +29,7 @@ def from_bytes(data: bytes, *, what: str, max_bytes: int) -> dict[str, Any]:
     """Parses bytes from strangers. Raises BadInput unless they are the canonical form of a table."""
     if len(data) > max_bytes:
         raise BadInput(f"{what}: expected at most {max_bytes} bytes, found {len(data)}")
+    _check_depth(data, what)
     try:
         value = json.loads(
             data.decode("utf-8"),
@@ -39,11 +42,9 @@ def from_bytes(data: bytes, *, what: str, max_bytes: int) -> dict[str, Any]:
         raise BadInput(f"{what}: expected UTF-8, found other bytes at offset {error.start}") from error
     except json.JSONDecodeError as error:
         raise BadInput(f"{what}: expected JSON, found an error at offset {error.pos}: {error.msg}") from error
-    except RecursionError as error:
-        raise BadInput(f"{what}: expected tables nested at most {MAX_DEPTH} deep, found far more") from error
     if not isinstance(value, dict):
         raise BadInput(f"{what}: expected a JSON table, found a {type(value).__name__}")
-    _check_values(value, what, MAX_DEPTH)
+    _check_values(value, what)
     try:
         canonical = to_bytes(value)
     except UnicodeEncodeError as error:
@@ -87,12 +88,22 @@ def items(value: object, least: int, most: int, *, what: str) -> list[Any]:
     return value
 
 
-def _check_values(value: object, what: str, depth: int) -> None:
+def _check_depth(data: bytes, what: str) -> None:
+    """Bounds nesting before parsing: the parser recurses, and deep enough it takes the whole process down."""
+    depth = 0
+    for token in _STRING_OR_BRACKET.finditer(data):
+        if token[0] in (b"[", b"{"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise BadInput(f"{what}: expected lists and tables nested at most {MAX_DEPTH} deep, found more")
+        elif token[0] in (b"]", b"}"):
+            depth -= 1
+
+
+def _check_values(value: object, what: str) -> None:
     if isinstance(value, dict | list):
-        if depth == 0:
-            raise BadInput(f"{what}: expected tables nested at most {MAX_DEPTH} deep, found more")
         for item in value.values() if isinstance(value, dict) else value:
-            _check_values(item, what, depth - 1)
+            _check_values(item, what)
     elif isinstance(value, bool) or value is None:
         _refuse(what, str(value))
 
