@@ -12,10 +12,11 @@ from functools import lru_cache
 from typing import Any
 
 from eth_abi import abi as eth_abi
-from eth_abi.exceptions import DecodingError
+from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.address import to_checksum_address
 
 from dlbc.core import types
+from dlbc.core.errors import BadInput
 
 Item = Mapping[str, Any]
 """One parameter of an ABI: name, type, internalType, components."""
@@ -58,11 +59,14 @@ def decode(items: Sequence[Item], data: bytes) -> tuple[Any, ...]:
 
 
 def encode(items: Sequence[Item], values: Sequence[Any]) -> bytes:
-    """Encodes one value for each item. Raises eth_abi's EncodingError for a value that does not fit."""
-    return eth_abi.encode(
-        [type_of(item) for item in items],
-        [to_abi(item, value) for item, value in zip(items, values, strict=True)],
-    )
+    """Encodes one value for each item. Raises BadInput for a value that does not fit its type."""
+    try:
+        return eth_abi.encode(
+            [type_of(item) for item in items],
+            [to_abi(item, value) for item, value in zip(items, values, strict=True)],
+        )
+    except EncodingError as error:
+        raise BadInput(f"expected values that fit the contract's types, found one that does not: {error}") from error
 
 
 def type_of(item: Item) -> str:

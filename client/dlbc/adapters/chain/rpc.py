@@ -9,12 +9,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint
 
 from dlbc.core.errors import ChainUnreachable, Usage, VerificationFailed
 
 MAX_RESPONSE_BYTES = 64 * 2**20
+BODY_TIMEOUTS = 3
 ATTEMPTS = 4
 FIRST_PAUSE = 0.2
 BUSY_STATUS = frozenset({429, 502, 503, 504})
@@ -49,7 +51,7 @@ class Rpc:
         """The URL without what may be a secret: user, path and query."""
         self._sleep = sleep
         self._timeout = timeout
-        session = _BoundedSession()
+        session = _BoundedSession(timeout)
         session.trust_env = parts.hostname not in LOOPBACK  # no proxy between us and our own machine
         self._provider = HTTPProvider(
             url, request_kwargs={"timeout": timeout}, session=session, exception_retry_configuration=None
@@ -165,16 +167,31 @@ class _TooLong(requests.RequestException):
 
 
 class _BoundedSession(requests.Session):
-    """Reads at most MAX_RESPONSE_BYTES of a body."""
+    """Reads at most MAX_RESPONSE_BYTES of a body, for a few timeouts in all: requests' own is for each packet."""
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__()
+        self._longest = BODY_TIMEOUTS * timeout
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        start = time.monotonic()
         response = super().send(request, **(kwargs | {"stream": True}))
         body = bytearray()
-        for chunk in response.iter_content(2**16):
-            body += chunk
-            if len(body) > MAX_RESPONSE_BYTES:
-                response.close()
-                raise _TooLong(f"the answer is longer than {MAX_RESPONSE_BYTES} bytes")
+        try:
+            while chunk := response.raw.read1(2**16, decode_content=True):
+                body += chunk
+                if len(body) > MAX_RESPONSE_BYTES:
+                    raise _TooLong(f"the answer is longer than {MAX_RESPONSE_BYTES} bytes")
+                if time.monotonic() - start > self._longest:
+                    raise requests.ReadTimeout(f"the answer takes longer than {self._longest:.0f} s")
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise requests.ReadTimeout(str(error)) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            if isinstance(error, requests.RequestException):
+                raise
+            raise requests.ConnectionError(str(error)) from error
+        finally:
+            response.close()
         response._content = bytes(body)
         return response
 

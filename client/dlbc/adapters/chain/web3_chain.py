@@ -271,10 +271,11 @@ class Web3Chain:
         value = terms.bounty_wei * len(test_commitments) + terms.bond_wei
         mined = self._send("post", terms, list(test_commitments), value=value)
         event = abi.load("TaskMarket").events["TaskPosted"]
+        topic = "0x" + event.topic.hex()
         for log in mined.logs:
             topics = log.get("topics")
-            if isinstance(topics, list) and topics and topics[0] == "0x" + event.topic.hex():
-                return _receipt("post", mined, self._decode_log(event, log)["task_id"])
+            if isinstance(topics, list) and topics[:1] == [topic]:
+                return _receipt("post", mined, self._decode_log(event, log, self._market_address, [topic])["task_id"])
         raise self._rpc.malformed("eth_getTransactionReceipt", "the TaskPosted event")
 
     def cancel(self, task_id: TaskId) -> Receipt:
@@ -464,7 +465,7 @@ class Web3Chain:
         return [values for values, _ in decoded]
 
     def _decode_log(
-        self, event: abi.Event, log: Mapping[str, Any], address: Address | None = None, asked: Sequence[str] = ()
+        self, event: abi.Event, log: Mapping[str, Any], address: Address, asked: Sequence[str]
     ) -> dict[str, Any]:
         """Arguments plus block_number. Raises VerificationFailed for a log that was not asked for."""
         method = "eth_getLogs"
@@ -472,7 +473,7 @@ class Web3Chain:
         if not isinstance(topics, list) or len(topics) < len(asked):
             raise self._rpc.malformed(method, "the log's topics")
         given = [self._rpc.as_data(method, topic) for topic in topics]
-        if (address and str(log.get("address")).lower() != address.lower()) or any(
+        if str(log.get("address")).lower() != address.lower() or any(
             have != bytes.fromhex(want[2:]) for have, want in zip(given, asked, strict=False)
         ):
             raise self._rpc.malformed(method, "logs of the contract and topics that were asked for only")

@@ -28,12 +28,17 @@ class Raw(bytes):
     """These bytes are the whole answer."""
 
 
+class Drip(Raw):
+    """The same, but one byte at a time."""
+
+
 class Proxy:
     """`with Proxy(anvil) as node:`; then `node.rules["eth_call"] = rule`. `node.calls` lists the methods asked."""
 
     def __init__(self, anvil: Anvil) -> None:
         self.rules: dict[str, Rule] = {}
         self.calls: list[str] = []
+        self.stopping = threading.Event()
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -58,6 +63,7 @@ class Proxy:
                     body = result if isinstance(result, Raw) else json.dumps({"id": 1, "result": result}).encode()
                 except Refusal as refusal:
                     told = refusal.args[0]
+                    result = None
                     error = told if isinstance(told, dict) else {"code": -32000, "message": told}
                     body = json.dumps({"id": 1, "error": error}).encode()
                 except Lost:
@@ -66,12 +72,22 @@ class Proxy:
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                if not isinstance(result, Drip):
+                    self.wfile.write(body)
+                    return
+                for byte in body:
+                    self.wfile.write(bytes([byte]))
+                    self.wfile.flush()
+                    proxy.stopping.wait(0.02)
 
             def log_message(self, format: str, *args: object) -> None:
                 """Tests print nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, request: object, client_address: object) -> None:
+                """A client that leaves in the middle is what some tests are about."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -85,6 +101,7 @@ class Proxy:
 
     def stop(self) -> None:
         """The node vanishes."""
+        self.stopping.set()
         if self._thread.is_alive():
             self._server.shutdown()
             self._server.server_close()

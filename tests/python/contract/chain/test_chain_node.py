@@ -9,10 +9,10 @@ import pytest
 from anvil_node import Anvil
 from dlbc.adapters.chain import rpc, transactions
 from dlbc.adapters.chain.web3_chain import Web3Chain
-from dlbc.core.errors import ChainUnreachable, ContractRefused, VerificationFailed
-from dlbc.core.types import Locator, TaskId, Wei
+from dlbc.core.errors import BadInput, ChainUnreachable, ContractRefused, VerificationFailed
+from dlbc.core.types import Address, Locator, TaskId, Wei
 from play import FIRST_MINER, REQUESTER, Play, account, secret
-from proxy import Forward, Lost, Proxy, Raw, Refusal, once
+from proxy import Drip, Forward, Lost, Proxy, Raw, Refusal, once
 
 pytestmark = pytest.mark.contract
 
@@ -267,6 +267,26 @@ def test_read__endless_answer__is_cut_off(play: Play, node: Proxy, monkeypatch: 
     node.rules["eth_getBalance"] = lambda params, forward: "0x" + "0" * 2**18
     with pytest.raises(ChainUnreachable, match="longer than 65536 bytes"):
         chain.market_balance()
+
+
+def test_read__answer_one_byte_at_a_time__is_given_up(play: Play, node: Proxy) -> None:
+    """A node that keeps the connection alive with single bytes does not hold the client for ever."""
+    chain = through(node, play, timeout=0.05)
+    assert chain.task_count() == 0
+    node.rules["eth_getBalance"] = lambda params, forward: Drip(b" " * 100_000)
+    with pytest.raises(ChainUnreachable, match="no answer in time"):
+        chain.market_balance()
+
+
+def test_read__value_that_fits_no_type__is_bad_input(play: Play) -> None:
+    """A number beyond its type, from a command line, is refused before anything is asked."""
+    for act in (
+        lambda: play.requester.phase(TaskId(2**256)),
+        lambda: play.requester.cancel(TaskId(-1)),
+        lambda: play.requester.credit(Address("nobody")),
+    ):
+        with pytest.raises(BadInput, match="expected values that fit"):
+            act()
 
 
 def test_logs__of_another_contract__fail_verification(play: Play, node: Proxy) -> None:
