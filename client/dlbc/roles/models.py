@@ -68,7 +68,8 @@ class Models:
             raise NotFound(f"the node's log does not show the opening of task {task_id}; is it in sync from the start?")
         if claim.proof.model_hash != winner.model_hash:
             raise VerificationFailed(
-                f"task {task_id}: the ledger says model {winner.model_hash.hex()}, the log {claim.proof.model_hash.hex()}"
+                f"task {task_id}: expected the ledger's model {winner.model_hash.hex()}, the log shows "
+                f"{claim.proof.model_hash.hex()}"
             )
         manifest = fetch_manifest(self.storage, self.chain.task_posted(task_id))
         return OpenedModel(task_id, index, winner.miner, claim, opening, manifest)

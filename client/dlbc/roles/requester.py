@@ -209,7 +209,13 @@ class Requester:
             elif decision.do is Do.WITHDRAW and may_release:
                 amount = self.chain.credit(self.keys.address)
                 receipt = self.chain.withdraw(self.keys.address)
-                self.report("money_arrived", wei=amount, tx=receipt.tx_hash, block=receipt.block_number)
+                self.report(
+                    "money_arrived",
+                    wei=amount,
+                    tx=receipt.tx_hash,
+                    block=receipt.block_number,
+                    gas=receipt.gas_used,
+                )
             elif decision.do is Do.WITHDRAW:
                 return Decision(Do.FINISH, decision.why)
         except ContractRefused as error:

@@ -1,0 +1,128 @@
+"""`dlbc demo`: the whole loop on this machine, from posting to payout."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from dlbc.cli import render
+from dlbc.cli.options import Command, Settings
+from dlbc.core.errors import Refused, VerificationFailed
+
+if TYPE_CHECKING:
+    from dlbc.cli.demo_run import Outcome
+
+_MARKER = ".dlbc-demo"
+
+
+@click.command(cls=Command)
+@click.option("--dataset", type=click.Choice(["digits", "fashion-mnist"]), default="digits", help="What is learned.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("demo-out"), help="Folder for what it leaves.")
+@click.option("--keep", is_flag=True, help="Keep the network's files too, for `dlbc devnet up --home OUTPUT/home`.")
+@click.pass_obj
+def command(settings: Settings, dataset: str, output: Path, keep: bool) -> None:
+    """Two tasks, a requester, three miners and an auditor as processes of their own on a local network.
+
+    Leaves OUTPUT/summary.json, and the logs in OUTPUT/logs. Stops everything it started.
+    """
+    from dlbc import bootstrap
+    from dlbc.adapters.devnet.network import LocalNetwork
+    from dlbc.cli.demo_run import SCRIPTS, Demo
+    from dlbc.cli.demo_view import make_view
+
+    started = time.monotonic()
+    if dataset == "fashion-mnist":
+        bootstrap.FileData().load(dataset, Path(), 0)  # says which package is missing, before anything starts
+    output = output.resolve()
+    _prepare(output)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with ExitStack() as stack:
+        view = stack.enter_context(make_view(started))
+        view.stage("starting a local chain and an IPFS node")
+        network = stack.enter_context(LocalNetwork(output / "home", fresh=True))
+        chain = bootstrap.chain(network.config())
+        outcome = Demo(network, chain, SCRIPTS[dataset], output, view, stack, started).run()
+    if not keep:
+        shutil.rmtree(output / "home", ignore_errors=True)
+    (output / "summary.json").write_text(json.dumps(outcome.summary(), indent=2) + "\n")
+    if settings.json:
+        render.print_json(outcome.summary())
+    else:
+        _show(outcome, output)
+    if not outcome.is_as_promised:
+        raise VerificationFailed(f"the demo did not come out as promised; see {output / 'summary.json'}")
+
+
+def _prepare(output: Path) -> None:
+    """An empty folder; removes only what an earlier demo left."""
+    if output.exists():
+        if any(output.iterdir()) and not (output / _MARKER).exists():
+            raise Refused(f"{output} holds files that no demo wrote; name another folder with --output")
+        if (output / "home").exists():
+            from dlbc.adapters.devnet.network import down
+
+            down(output / "home")
+        shutil.rmtree(output)
+    output.mkdir(parents=True)
+    (output / _MARKER).touch()
+
+
+def _show(outcome: Outcome, output: Path) -> None:
+    from dlbc.cli.demo_run import GAS_LIMITS
+
+    render.table(
+        "Tasks",
+        ["task", "phase", "winner", "correct", "score", "difficulty", "audit"],
+        [
+            [
+                row["taskId"],
+                row["phase"],
+                render.short(row["winner"]),
+                f"{row['total']} of {row['samples']}",
+                render.ppm(row["scorePpm"]),
+                render.difficulty(row["difficulty"]),
+                row["audit"],
+            ]
+            for row in outcome.tasks
+        ],
+        right=["task", "correct", "score", "difficulty"],
+    )
+    render.table(
+        "Money (without gas)",
+        ["account", "paid in", "paid out", "gain"],
+        [
+            [name, render.ether(money.paid), render.ether(money.received), render.ether(money.received - money.paid)]
+            for name, money in outcome.money.items()
+        ],
+        right=["paid in", "paid out", "gain"],
+    )
+    render.table(
+        "Gas, the most one call used",
+        ["call", "gas", "limit"],
+        [[call, used, GAS_LIMITS.get(call, "-")] for call, used in outcome.gas.items()],
+        right=["gas", "limit"],
+    )
+    render.facts(
+        "Checks",
+        {
+            "ledger": f"{outcome.ledger_blocks} blocks, {'verified' if outcome.ledger_verified else 'BROKEN'}",
+            "tampered model": (
+                f"caught: {', '.join(outcome.tampered_checks)}" if outcome.tampered_checks else "NOT caught"
+            ),
+            "left in the market": render.ether(outcome.market_balance_wei),
+            "seconds": f"{outcome.seconds:.1f}",
+            "summary": output / "summary.json",
+        },
+    )
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
