@@ -1,7 +1,8 @@
 """Sends one account's transactions: simulate, price, sign, broadcast, wait, read back.
 
 A transaction is signed once and its bytes are kept until it is mined, so that repeating a call after a timeout or a
-lost answer finds the first transaction instead of sending a second one.
+lost answer finds the first transaction instead of sending a second one. If fees rose meanwhile, it is replaced by one
+of the same nonce, so that at most one of them counts.
 """
 
 from __future__ import annotations
@@ -40,13 +41,14 @@ class Mined:
     logs: tuple[Mapping[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Flight:
-    """A signed transaction that may be on its way."""
+    """A signed transaction that may be on its way, and the cheaper ones of the same nonce that it replaced."""
 
     tx_hash: Hash32
     raw: bytes
     transaction: Mapping[str, Any]
+    replaced: tuple[Hash32, ...] = ()
 
 
 class Sender:
@@ -80,16 +82,21 @@ class Sender:
         for attempt in range(ATTEMPTS):
             if attempt:
                 self._sleep(FIRST_POLL * 2**attempt)
-            if key not in self._flights:
-                flight = self._sign(call, to, data, value)
-                self._flights[key] = flight
-                if not self._broadcast(call, flight):
-                    del self._flights[key]
-                    continue
-            receipt = self._wait(call, self._flights[key])
-            flight = self._flights.pop(key)
-            if receipt is not None:
-                return self._mined(call, flight, receipt)
+            flight = self._flights.get(key)
+            if flight is None:
+                flight = self._flights[key] = self._sign(call, to, data, value)
+            else:
+                self._raise_fee(flight)
+            refused = self._broadcast(flight)
+            if refused is not None:
+                del self._flights[key]
+                if not _is_nonce_taken(refused):
+                    raise self._rejected(call, refused) from refused
+                continue
+            found = self._wait(call, flight)
+            del self._flights[key]
+            if found is not None:
+                return self._mined(call, flight, *found)
         raise ChainUnreachable(
             f"{call}: another program keeps sending from {self._keys.address}, its nonce was taken {ATTEMPTS} times; "
             "use one account per program, then try again"
@@ -126,6 +133,23 @@ class Sender:
         raw = self._keys.sign_transaction(transaction)
         return _Flight(Hash32(keccak(raw)), raw, transaction)
 
+    def _raise_fee(self, flight: _Flight) -> None:
+        """Replaces a transaction that was left behind by rising fees; nodes ask for an eighth more."""
+        fee, tip = self._fees()
+        old_fee, old_tip = flight.transaction["maxFeePerGas"], flight.transaction["maxPriorityFeePerGas"]
+        if fee <= old_fee or self._receipt(flight) is not None:
+            return
+        raised = {
+            "maxFeePerGas": max(fee, old_fee * 9 // 8 + 1),
+            "maxPriorityFeePerGas": max(tip, old_tip * 9 // 8 + 1),
+        }
+        transaction = {**flight.transaction, **raised}
+        raw = self._keys.sign_transaction(transaction)
+        replacement = _Flight(Hash32(keccak(raw)), raw, transaction, (*flight.replaced, flight.tx_hash))
+        if self._broadcast(replacement) is None:
+            flight.tx_hash, flight.raw = replacement.tx_hash, replacement.raw
+            flight.transaction, flight.replaced = transaction, replacement.replaced
+
     def _simulate(self, call: str, request: Mapping[str, str]) -> None:
         """A dry run in the pending block, whose time is the one the transaction would see."""
         try:
@@ -161,38 +185,43 @@ class Sender:
 
     # ------------------------------------------------------------------ on its way
 
-    def _broadcast(self, call: str, flight: _Flight) -> bool:
-        """True if the node has the transaction (now or already); False if its nonce is taken by another one."""
+    def _broadcast(self, flight: _Flight) -> RpcError | None:
+        """None if the node has the transaction, now or already; else why it did not take it."""
         try:
             self._rpc.request("eth_sendRawTransaction", ["0x" + flight.raw.hex()])
         except RpcError as error:
-            message = error.message.lower()
-            if "already known" in message or "already imported" in message or "known transaction" in message:
-                return True
-            if "nonce too low" in message or "nonce is too low" in message or "underpriced" in message:
-                # our own first attempt may be what took it, its answer having been lost
-                return self._is_known(flight)
-            raise self._rejected(call, error) from error
-        return True
+            # "already known" is no refusal, and our own first attempt, its answer lost, may be what took the nonce
+            return None if self._is_known(flight) else error
+        return None
 
     def _is_known(self, flight: _Flight) -> bool:
-        return self._rpc.record("eth_getTransactionByHash", ["0x" + flight.tx_hash.hex()]) is not None
+        hashes = (flight.tx_hash, *flight.replaced)
+        return any(self._rpc.record("eth_getTransactionByHash", ["0x" + known.hex()]) is not None for known in hashes)
 
-    def _wait(self, call: str, flight: _Flight) -> Mapping[str, Any] | None:
-        """The receipt; None if another transaction took the nonce for good."""
+    def _receipt(self, flight: _Flight) -> tuple[Hash32, Mapping[str, Any]] | None:
+        """Which of the flight's transactions was mined, with its receipt."""
+        for tx_hash in (flight.tx_hash, *flight.replaced):
+            receipt = self._rpc.record("eth_getTransactionReceipt", ["0x" + tx_hash.hex()])
+            if receipt is not None and receipt.get("blockNumber") is not None:
+                return tx_hash, receipt
+        return None
+
+    def _wait(self, call: str, flight: _Flight) -> tuple[Hash32, Mapping[str, Any]] | None:
+        """The hash and receipt; None if another transaction took the nonce for good."""
         start = last_broadcast = self._monotonic()
         poll = FIRST_POLL
         try:
             while True:
-                receipt = self._rpc.record("eth_getTransactionReceipt", ["0x" + flight.tx_hash.hex()])
-                if receipt is not None and receipt.get("blockNumber") is not None:
-                    return receipt
+                found = self._receipt(flight)
+                if found is not None:
+                    return found
                 now = self._monotonic()
                 if now - start > self._deadline:
                     break
                 if now - last_broadcast > REBROADCAST_SECONDS:  # dropped by a full pool or a reorganisation
                     last_broadcast = now
-                    if not self._broadcast(call, flight):
+                    refused = self._broadcast(flight)
+                    if refused is not None and _is_nonce_taken(refused):
                         return None
                 self._sleep(poll)
                 poll = min(LONGEST_POLL, poll * 1.5)
@@ -205,9 +234,9 @@ class Sender:
 
     # ------------------------------------------------------------------ after
 
-    def _mined(self, call: str, flight: _Flight, receipt: Mapping[str, Any]) -> Mined:
+    def _mined(self, call: str, flight: _Flight, tx_hash: Hash32, receipt: Mapping[str, Any]) -> Mined:
         method = "eth_getTransactionReceipt"
-        if self._rpc.as_data(method, receipt.get("transactionHash")) != flight.tx_hash:
+        if self._rpc.as_data(method, receipt.get("transactionHash")) != tx_hash:
             raise self._rpc.malformed(method, "the transaction that was asked for")
         block = self._rpc.as_quantity(method, receipt.get("blockNumber"))
         if self._rpc.as_quantity(method, receipt.get("status")) != 1:
@@ -216,7 +245,7 @@ class Sender:
         if not isinstance(logs, list) or not all(isinstance(log, Mapping) for log in logs):
             raise self._rpc.malformed(method, "a list of logs")
         gas = self._rpc.as_quantity(method, receipt.get("gasUsed"))
-        return Mined(flight.tx_hash, block, gas, tuple(logs))
+        return Mined(tx_hash, block, gas, tuple(logs))
 
     def _failed(self, call: str, flight: _Flight, block: int) -> ContractRefused:
         """Why a mined transaction failed: the same call again, in the state it met or left."""
@@ -245,6 +274,12 @@ class Sender:
         if "insufficient funds" in error.message.lower():
             return Refused(f"{call}: {self._keys.address} can't pay for this; send it ether ({error.message[:120]})")
         return ChainUnreachable(f"{call}: {self._rpc.name} refused it ({error.message[:200]}); try again later")
+
+
+def _is_nonce_taken(error: RpcError) -> bool:
+    """True if another transaction has this nonce, mined or waiting."""
+    message = error.message.lower()
+    return "nonce too low" in message or "nonce is too low" in message or "underpriced" in message
 
 
 def is_revert(error: RpcError) -> bool:

@@ -110,6 +110,45 @@ def test_wait__node_vanishes__names_the_transaction_and_can_be_repeated(play: Pl
     assert before + 1 == sent(play, REQUESTER)
 
 
+def test_wait__fees_rose__is_replaced_under_the_same_nonce(play: Play, node: Proxy) -> None:
+    """A transaction left behind by rising fees is replaced by a dearer one when the call is repeated; one counts."""
+    task_id = play.post().task_id
+    before, nonces = sent(play, REQUESTER), []
+    chain = through(node, play, mining_deadline=0.1)
+    node.rules["eth_getTransactionReceipt"] = lambda params, forward: None
+    play.anvil.rpc("evm_setAutomine", False)
+    try:
+        for fee in (0, 10**10):
+            if fee:
+                node.rules["eth_maxPriorityFeePerGas"] = lambda params, forward, fee=fee: hex(fee)
+            with pytest.raises(ChainUnreachable, match="not mined within"):
+                chain.cancel(task_id)
+            nonces.append(int(play.anvil.rpc("eth_getTransactionCount", account(REQUESTER).address, "pending"), 16))
+        play.anvil.rpc("evm_mine")
+    finally:
+        play.anvil.rpc("evm_setAutomine", True)
+    del node.rules["eth_getTransactionReceipt"]
+    receipt = chain.cancel(task_id)
+    assert nonces == [before + 1] * 2
+    assert sent(play, REQUESTER) == before + 1
+    mined = play.anvil.rpc("eth_getTransactionByHash", "0x" + receipt.tx_hash.hex())
+    assert int(mined["maxPriorityFeePerGas"], 16) == 10**10
+
+
+def test_send__refused_for_good__is_forgotten(play: Play, node: Proxy) -> None:
+    """A transaction the node does not take leaves no trace: the same call later is a new one."""
+    task_id = play.post().task_id
+    chain = through(node, play)
+
+    def refuse(params: list[Any], forward: Forward) -> Any:
+        raise Refusal("tx fee (9.99 ether) exceeds the configured cap")
+
+    node.rules["eth_sendRawTransaction"] = once(refuse)
+    with pytest.raises(ChainUnreachable, match=r"refused it .*exceeds the configured cap"):
+        chain.cancel(task_id)
+    assert chain.cancel(task_id).call == "cancel"
+
+
 def test_wait__never_mined__gives_up_at_the_deadline(play: Play, node: Proxy) -> None:
     """A transaction that nobody mines ends in ChainUnreachable, and is continued by the same call."""
     task_id = play.post().task_id
