@@ -77,8 +77,8 @@ def run(arguments: Sequence[str]) -> int:
 def _one_line(error: click.ClickException) -> str:
     sentence = " ".join(error.format_message().split())
     context = getattr(error, "ctx", None)
-    hint = f" (see `{context.command_path} --help`)" if context is not None else ""
-    return f"{sentence.rstrip('.')}{hint}"
+    path = "dlbc" if context is None else context.command_path
+    return f"{sentence.rstrip('.')} (see `{path} --help`)"
 
 
 def _report(error: DlbcError, as_json: bool) -> int:

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from dlbc.adapters.journal.sqlite import SqliteJournal
 
 pytestmark = pytest.mark.chaos

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fakes.journal import MemoryJournal
-
 from dlbc.adapters.journal.sqlite import FILE_NAME, SCHEMA_VERSION, SqliteJournal
 from dlbc.core.errors import BadInput, Refused
 from dlbc.ports import Journal
+from fakes.journal import MemoryJournal
 
 pytestmark = pytest.mark.unit
 
@@ -50,7 +49,7 @@ def test_put__twice__replaces_and_keeps_the_place(journal: Journal) -> None:
     journal.put("task", "2", {"n": 2})
     journal.put("task", "1", {"n": 3})
 
-    assert [("1", {"n": 3}), ("2", {"n": 2})] == journal.all("task")
+    assert journal.all("task") == [("1", {"n": 3}), ("2", {"n": 2})]
 
 
 def test_all__several_kinds__only_the_kind_asked_for(journal: Journal) -> None:
@@ -58,8 +57,8 @@ def test_all__several_kinds__only_the_kind_asked_for(journal: Journal) -> None:
     journal.put("task", "1", {"n": 1})
     journal.put("seal", "1", {"n": 2})
 
-    assert [("1", {"n": 1})] == journal.all("task")
-    assert {"n": 2} == journal.get("seal", "1")
+    assert journal.all("task") == [("1", {"n": 1})]
+    assert journal.get("seal", "1") == {"n": 2}
 
 
 def test_delete__a_record__only_that_one_goes(journal: Journal) -> None:
@@ -69,7 +68,7 @@ def test_delete__a_record__only_that_one_goes(journal: Journal) -> None:
     journal.delete("task", "1")
     journal.delete("task", "unknown")
 
-    assert [("2", {})] == journal.all("task")
+    assert journal.all("task") == [("2", {})]
 
 
 def test_put__a_value_json_cannot_hold__is_an_error_and_changes_nothing(journal: Journal) -> None:
@@ -80,7 +79,7 @@ def test_put__a_value_json_cannot_hold__is_an_error_and_changes_nothing(journal:
         journal.put("task", "1", {"n": b"bytes"})
     with pytest.raises(ValueError):
         journal.put("task", "1", {"n": float("nan")})
-    assert {"n": 1} == journal.get("task", "1")
+    assert journal.get("task", "1") == {"n": 1}
 
 
 def test_sqlite__opened_again__has_what_was_put(tmp_path: Path) -> None:
@@ -89,22 +88,22 @@ def test_sqlite__opened_again__has_what_was_put(tmp_path: Path) -> None:
         journal.put("task", "1", {"n": 1})
 
     with SqliteJournal(tmp_path) as journal:
-        assert {"n": 1} == journal.get("task", "1")
+        assert journal.get("task", "1") == {"n": 1}
 
 
 def test_sqlite__a_new_file__is_only_for_its_owner(tmp_path: Path) -> None:
     """Journals hold secrets: folder and file keep others out."""
     folder = tmp_path / "miner"
     with SqliteJournal(folder):
-        assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
-        assert 0o600 == stat.S_IMODE((folder / FILE_NAME).stat().st_mode)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE((folder / FILE_NAME).stat().st_mode) == 0o600
 
 
 def test_sqlite__any_journal__writes_through_to_the_disk(tmp_path: Path) -> None:
     """Intent must survive a power cut: WAL with a sync at every commit."""
     with SqliteJournal(tmp_path) as journal:
-        assert ("wal",) == journal._connection.execute("PRAGMA journal_mode").fetchone()
-        assert (2,) == journal._connection.execute("PRAGMA synchronous").fetchone()
+        assert journal._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert journal._connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
 def test_sqlite__a_second_writer__is_refused_with_the_process_id(tmp_path: Path) -> None:
@@ -128,7 +127,7 @@ def test_sqlite__read_only__sees_records_beside_the_writer_and_writes_nothing(tm
     with SqliteJournal(tmp_path) as writer:
         writer.put("task", "1", {"n": 1})
         with SqliteJournal(tmp_path, read_only=True) as reader:
-            assert {"n": 1} == reader.get("task", "1")
+            assert reader.get("task", "1") == {"n": 1}
             with pytest.raises(Refused, match="readonly"):
                 reader.put("task", "2", {})
 
@@ -156,7 +155,7 @@ def test_sqlite__a_damaged_file__one_sentence_says_it_may_be_deleted(tmp_path: P
     else:
         file.write_text(damage)
 
-    with pytest.raises(BadInput, match="is damaged .* it may be deleted") as caught:
+    with pytest.raises(BadInput, match=r"is damaged .* it may be deleted") as caught:
         SqliteJournal(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -182,4 +181,4 @@ def test_sqlite__the_disk_is_full__is_refused_and_keeps_what_was_there(tmp_path:
         journal._connection.execute("PRAGMA max_page_count = 1")
         with pytest.raises(Refused, match="nothing was recorded"):
             journal.put("task", "2", {"n": "x" * 100_000})
-        assert [("1", {"n": 1})] == journal.all("task")
+        assert journal.all("task") == [("1", {"n": 1})]
