@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ from eth_utils.address import is_checksum_formatted_address, to_checksum_address
 
 from dlbc.adapters.chain import abi, codec
 from dlbc.adapters.chain.errors import refusal
+from dlbc.adapters.chain.logs import decode_log, read_logs
 from dlbc.adapters.chain.rpc import Rpc, RpcError
 from dlbc.adapters.chain.transactions import Mined, Sender, is_revert, revert_data
 from dlbc.core.difficulty import rank
@@ -259,7 +260,7 @@ class Web3Chain:
 
     def blocks(self, first: int = 0, count: int | None = None) -> list[BlockHeader]:
         """Ledger blocks `first` … as the log tells them, lowest first; verify_block says whether one is true."""
-        logs = self._registry_logs("BlockAppended")
+        logs = self._events(self.registry, abi.load("ModelRegistry").events["BlockAppended"])
         headers: list[BlockHeader] = [values["header"] for values in logs]
         end = len(headers) + first if count is None else first + count
         return sorted((block for block in headers if first <= block.height < end), key=lambda block: block.height)
@@ -275,7 +276,8 @@ class Web3Chain:
         for log in mined.logs:
             topics = log.get("topics")
             if isinstance(topics, list) and topics[:1] == [topic]:
-                return _receipt("post", mined, self._decode_log(event, log, self._market_address, [topic])["task_id"])
+                values = decode_log(self._rpc, event, log, self._market_address, [topic])
+                return _receipt("post", mined, values["task_id"])
         raise self._rpc.malformed("eth_getTransactionReceipt", "the TaskPosted event")
 
     def cancel(self, task_id: TaskId) -> Receipt:
@@ -418,7 +420,7 @@ class Web3Chain:
             info = self.phase(task_id)
             if info.phase is not Phase.TRAINING or info.due:
                 continue
-            task, facts = self.task(task_id), None
+            task = self.task(task_id)
             facts = self.round(task_id, task.round)
             rows.append(
                 RankedTask(
@@ -438,53 +440,12 @@ class Web3Chain:
     def _logs(self, event: str, *indexed: int) -> list[dict[str, Any]]:
         return self._events(self._market_address, abi.load("TaskMarket").events[event], indexed)
 
-    def _registry_logs(self, event: str) -> list[dict[str, Any]]:
-        return self._events(self.registry, abi.load("ModelRegistry").events[event], ())
-
-    def _events(self, address: Address, event: abi.Event, indexed: Sequence[int]) -> list[dict[str, Any]]:
-        """Decoded logs of one event, oldest first, in block ranges that the node accepts."""
-        topics = ["0x" + event.topic.hex(), *(f"0x{value:064x}" for value in indexed)]
+    def _events(self, address: Address, event: abi.Event, indexed: Sequence[int] = ()) -> list[dict[str, Any]]:
         last = self._quantity("eth_blockNumber")
-        first, span = self._first_block, max(1, last - self._first_block + 1)
-        found: list[Mapping[str, Any]] = []
-        while first <= last:
-            end = min(last, first + span - 1)
-            query = {"address": address, "topics": topics, "fromBlock": hex(first), "toBlock": hex(end)}
-            try:
-                found += self._rpc.records("eth_getLogs", [query])
-            except RpcError as error:
-                if span == 1:
-                    raise self._node_refused("eth_getLogs", error) from error
-                span = max(1, span // 2)
-                continue
-            first = end + 1
-        decoded = [
-            (self._decode_log(event, log, address, topics), log) for log in found if log.get("removed") is not True
-        ]
-        decoded.sort(key=lambda pair: (pair[0]["block_number"], self._log_index(pair[1])))
-        return [values for values, _ in decoded]
-
-    def _decode_log(
-        self, event: abi.Event, log: Mapping[str, Any], address: Address, asked: Sequence[str]
-    ) -> dict[str, Any]:
-        """Arguments plus block_number. Raises VerificationFailed for a log that was not asked for."""
-        method = "eth_getLogs"
-        topics = log.get("topics")
-        if not isinstance(topics, list) or len(topics) < len(asked):
-            raise self._rpc.malformed(method, "the log's topics")
-        given = [self._rpc.as_data(method, topic) for topic in topics]
-        if str(log.get("address")).lower() != address.lower() or any(
-            have != bytes.fromhex(want[2:]) for have, want in zip(given, asked, strict=False)
-        ):
-            raise self._rpc.malformed(method, "logs of the contract and topics that were asked for only")
         try:
-            values = event.decode(given, self._rpc.as_data(method, log.get("data")))
-        except codec.Undecodable as error:
-            raise self._rpc.malformed(method, f"a {event.name} that decodes as its ABI says") from error
-        return values | {"block_number": self._rpc.as_quantity(method, log.get("blockNumber"))}
-
-    def _log_index(self, log: Mapping[str, Any]) -> int:
-        return self._rpc.as_quantity("eth_getLogs", log.get("logIndex"))
+            return read_logs(self._rpc, address, event, indexed, self._first_block, last)
+        except RpcError as error:
+            raise self._node_refused("eth_getLogs", error) from error
 
 
 def _receipt(call: str, mined: Mined, task_id: TaskId | None = None) -> Receipt:
