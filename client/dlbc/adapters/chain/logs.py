@@ -15,12 +15,13 @@ _METHOD = "eth_getLogs"
 def read_logs(
     rpc: Rpc, address: Address, event: abi.Event, indexed: Sequence[int], first: int, last: int
 ) -> list[dict[str, Any]]:
-    """Decoded logs of one event in blocks first … last, oldest first; `indexed` are its leading indexed arguments.
+    """Decoded logs of one event in blocks first … last, oldest first; `indexed` are its leading indexed numbers.
 
     A range that the node refuses is halved. Raises RpcError when it refuses even one block, VerificationFailed for
     logs that are malformed or were not asked for.
     """
-    topics = ["0x" + event.topic.hex(), *(f"0x{value:064x}" for value in indexed)]
+    words = [codec.encode([{"type": "uint256"}], [value]) for value in indexed]
+    topics = ["0x" + word.hex() for word in (event.topic, *words)]
     span = max(1, last - first + 1)
     found: list[tuple[int, int, dict[str, Any]]] = []
     while first <= last:

@@ -322,6 +322,7 @@ def test_read__value_that_fits_no_type__is_bad_input(play: Play) -> None:
     for act in (
         lambda: play.requester.phase(TaskId(2**256)),
         lambda: play.requester.cancel(TaskId(-1)),
+        lambda: play.requester.task_posted(TaskId(-1)),
         lambda: play.requester.credit(Address("nobody")),
     ):
         with pytest.raises(BadInput, match="expected values that fit"):

@@ -1,0 +1,160 @@
+"""The fake market of the unit tests and the real contracts are played side by side, at random, and must agree."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from anvil_node import Anvil
+from dlbc.core import proofs
+from dlbc.core.errors import ContractRefused
+from dlbc.core.types import TaskId, Wei
+from dlbc.ports import Chain
+from fakes.chain import FakeChain, FakeMarket
+from play import ETHER, FIRST_MINER, REQUESTER, SAMPLES, TERMS, TREASURY, Play, Work, account
+
+pytestmark = pytest.mark.contract
+
+MINERS = range(FIRST_MINER, FIRST_MINER + 4)
+STEPS = 150
+
+
+class Pair:
+    """One action on both markets; both must do it or refuse it for the same reason."""
+
+    def __init__(self, play: Play) -> None:
+        self.play = play
+        where = play.deployment
+        self.fake = FakeMarket(
+            params=where.params,
+            address=where.market,
+            genesis=play.requester.genesis_hash(),
+            now=play.anvil.time(),
+        )
+        self.done: dict[str, int] = {}
+
+    def act(self, index: int, name: str, action: Callable[[Chain], object]) -> bool:
+        """Runs it on the real market, then at the same time on the fake one."""
+        refused: list[str] = []
+        for chain in (self.play.chain(index), FakeChain(self.fake, account(index).address)):
+            try:
+                action(chain)
+                refused.append("")
+            except ContractRefused as error:
+                refused.append(error.name)
+            self.fake.now = self.play.anvil.time()
+        assert refused[0] == refused[1], f"{name}: the contracts say {refused[0]!r}, the fake {refused[1]!r}"
+        if not refused[0]:
+            self.done[name] = self.done.get(name, 0) + 1
+        return not refused[0]
+
+    def compare(self) -> None:
+        """Every fact that a role can read."""
+        real, fake = self.play.requester, FakeChain(self.fake)
+        accounts = [account(index).address for index in (REQUESTER, TREASURY, *MINERS)]
+        assert real.task_count() == fake.task_count()
+        assert real.open_tasks() == fake.open_tasks()
+        assert real.liabilities() == fake.liabilities()
+        assert real.market_balance() == fake.market_balance()
+        assert real.blocks() == fake.blocks()
+        assert real.head() == fake.head()
+        assert [real.credit(who) for who in accounts] == [fake.credit(who) for who in accounts]
+        for number in range(1, real.task_count() + 1):
+            task_id = TaskId(number)
+            assert real.task(task_id) == fake.task(task_id)
+            assert real.phase(task_id) == fake.phase(task_id)
+            assert replace(real.task_posted(task_id), block_number=0) == replace(
+                fake.task_posted(task_id), block_number=0
+            )
+            assert real.settlements(task_id) == fake.settlements(task_id)
+            for index in range(real.task(task_id).rounds):
+                assert real.round(task_id, index) == fake.round(task_id, index)
+                assert real.winner(task_id, index) == fake.winner(task_id, index)
+                assert real.commits(task_id, index) == fake.commits(task_id, index)
+                assert real.reveals(task_id, index) == fake.reveals(task_id, index)
+                assert real.openings(task_id, index) == fake.openings(task_id, index)
+                assert real.released(task_id, index) == fake.released(task_id, index)
+                for who in accounts:
+                    assert real.entry(task_id, index, who) == fake.entry(task_id, index, who)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_fake_market__random_play__agrees_with_the_contracts(anvil: Anvil, seed: int) -> None:
+    """After every random action, allowed or not, both markets hold the same facts and give the same refusals."""
+    chance = random.Random(seed)
+    play = Play(anvil)
+    pair = Pair(play)
+    works: list[Work] = []
+
+    def a_task() -> TaskId:
+        return TaskId(chance.randint(1, max(1, play.requester.task_count())))
+
+    for _ in range(STEPS):
+        move = chance.choices(
+            ["post", "cancel", "commit", "release", "reveal", "open", "nominate", "advance", "reclaim", "pay", "time"],
+            [6, 1, 20, 10, 25, 12, 5, 10, 12, 4, 16],
+        )[0]
+        miner = chance.choice(MINERS)
+        task_id = a_task()
+        if move == "post" and pair.fake.open_tasks < 3:
+            rounds = chance.choice([1, 1, 2])
+            commitments = [proofs.test_commitment(play.test_set(index)) for index in range(rounds)]
+            terms = replace(TERMS, bond_wei=Wei(ETHER * rounds // 10 + chance.choice([0, 0, 0, -1])))
+            pair.act(REQUESTER, move, lambda chain, t=terms, c=commitments: chain.post(t, c))
+        elif play.requester.task_count() == 0:
+            continue
+        elif move == "cancel":
+            pair.act(REQUESTER, move, lambda chain, t=task_id: chain.cancel(t))
+        elif move == "commit":
+            index = pair.fake.tasks[task_id].round
+            parent = pair.fake.winners[task_id, index - 1].model_hash if index else bytes(32)
+            model = chance.choice([None, None, None, "the same file"])
+            total = chance.randint(SAMPLES // 3, SAMPLES)
+            attempt = chance.randrange(10**6)
+            work = play.work(task_id, miner, total, round=index, model=model, parent=parent, attempt=attempt)
+            is_first = pair.fake.entries.get((task_id, index, account(miner).address)) is None
+            deposit = Wei(TERMS.deposit_wei if is_first else 0)
+            terms_hash = pair.fake.tasks[task_id].terms_hash
+            if pair.act(
+                miner,
+                move,
+                lambda chain, w=work, d=deposit, h=terms_hash: chain.commit(
+                    w.proof.task_id, w.proof.round, h, w.commitment, w.proof.sealed_model, d
+                ),
+            ):
+                works.append(work)
+        elif move == "release":
+            index = pair.fake.tasks[task_id].round
+            test_set, key = play.test_set(index), play.test_key(index)
+            pair.act(REQUESTER, move, lambda chain, t=task_id, s=test_set, k=key: chain.release(t, s, k))
+        elif move == "reveal" and works:
+            work = chance.choice(works[-12:])
+            pair.act(miner, move, lambda chain, w=work: chain.reveal(w.proof, w.salt, w.claim, w.h_top, w.signature))
+        elif move == "open" and works:
+            leaders = {facts.leader for facts in pair.fake.rounds.values()}
+            work = chance.choice([w for w in works if w.proof.miner in leaders] or works)
+            pair.act(
+                miner,
+                move,
+                lambda chain, w=work: chain.open(
+                    w.proof, w.claim, w.seal_key, w.slot_keys[0], proofs.slot_path(w.slot_keys, 0)
+                ),
+            )
+        elif move == "nominate":
+            pair.act(miner, move, lambda chain, t=task_id, m=account(miner).address: chain.nominate(t, m))
+        elif move == "advance":
+            pair.act(miner, move, lambda chain, t=task_id: chain.advance(t))
+        elif move == "reclaim":
+            index = chance.randint(0, pair.fake.tasks[task_id].round)
+            pair.act(miner, move, lambda chain, t=task_id, i=index, m=account(miner).address: chain.reclaim(t, i, m))
+        elif move == "pay":
+            who = account(chance.choice([REQUESTER, TREASURY, *MINERS])).address
+            pair.act(miner, move, lambda chain, w=who: chain.withdraw(w))
+        elif move == "time":
+            info = pair.fake.phase(task_id)
+            play.anvil.move_to(chance.choice([play.anvil.time() + 200, info.ends_at]))
+            pair.fake.now = play.anvil.time()
+        pair.compare()
+    assert {"post", "commit", "release", "reveal", "advance"} <= set(pair.done), f"too little happened: {pair.done}"
