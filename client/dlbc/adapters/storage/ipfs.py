@@ -89,7 +89,11 @@ class IpfsStorage:
     def pin(self, locator: Locator, timeout: float = 60.0) -> None:
         cid = to_cid(locator)
         with self._translated(f"nobody served {cid} within {timeout:g} s, so it could not be pinned"):
-            _within(timeout, lambda watch: watch.client(timeout).pin.add(cid, opts=_node_timeout(timeout)), self._api)
+            answer = _within(
+                timeout, lambda watch: watch.client(timeout).pin.add(cid, opts=_node_timeout(timeout)), self._api
+            )
+            if cid not in answer["Pins"]:
+                raise KeyError(cid)
 
     def is_pinned(self, locator: Locator) -> bool:
         cid = to_cid(locator)
@@ -115,7 +119,12 @@ class IpfsStorage:
     def connect(self, address: str) -> None:
         """Connects the node to a peer, /ip4/…/tcp/…/p2p/…. Raises Unavailable."""
         with self._translated(f"{address} did not answer"):
-            _within(_QUICK_SECONDS, lambda watch: watch.client().swarm.connect(address), self._api)
+            # The package's own swarm.connect sends the address once more letter by letter.
+            _within(
+                _QUICK_SECONDS,
+                lambda watch: watch.client()._client.request("/swarm/connect", (address,), decoder="json"),
+                self._api,
+            )
 
     def _add(self, opened: Callable[[], Any], locator: Locator) -> Locator:
         def send(watch: _Watch) -> str:
@@ -188,14 +197,16 @@ class _Watch:
         """Makes the answer come in blocks, and no more than allowed; the package would read all there is at once."""
         self._response = response
         read = response.iter_content
+        # What went wrong is told in a few words, however few bytes the file may have.
+        limit = self._max_bytes if response.ok else _MAX_JSON_BYTES
 
         def iter_content(chunk_size: int | None = None, decode_unicode: bool = False) -> Iterator[bytes]:
             received = 0
             for block in read(_BLOCK):
                 received += len(block)
-                if received > self._max_bytes:
+                if received > limit:
                     raise VerificationFailed(
-                        f"the IPFS node at {self._api} answered more than the {self._max_bytes} bytes allowed; the rest"
+                        f"the IPFS node at {self._api} answered more than the {limit} bytes allowed; the rest"
                         " was not read"
                     )
                 yield block
