@@ -29,7 +29,7 @@ def from_bytes(data: bytes, *, what: str, max_bytes: int) -> dict[str, Any]:
     """Parses bytes from strangers. Raises BadInput unless they are the canonical form of a table."""
     if len(data) > max_bytes:
         raise BadInput(f"{what}: expected at most {max_bytes} bytes, found {len(data)}")
-    _check_depth(data, what)
+    check_depth(data, what=what)
     try:
         value = json.loads(
             data.decode("utf-8"),
@@ -52,6 +52,22 @@ def from_bytes(data: bytes, *, what: str, max_bytes: int) -> dict[str, Any]:
     if canonical != data:
         raise BadInput(f"{what}: expected canonical JSON (sorted keys, no spaces), found another form of it")
     return value
+
+
+def check_depth(data: bytes, *, what: str) -> None:
+    """Bounds the nesting of JSON before it is parsed. Raises BadInput.
+
+    The parser recurses. Libraries that we import raise Python's own recursion limit so far that deep enough bytes
+    would take the whole process down, instead of raising RecursionError.
+    """
+    depth = 0
+    for token in _STRING_OR_BRACKET.finditer(data):
+        if token[0] in (b"[", b"{"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise BadInput(f"{what}: expected lists and tables nested at most {MAX_DEPTH} deep, found more")
+        elif token[0] in (b"]", b"}"):
+            depth -= 1
 
 
 def table(value: object, keys: set[str], *, what: str) -> dict[str, Any]:
@@ -86,18 +102,6 @@ def items(value: object, least: int, most: int, *, what: str) -> list[Any]:
     if not least <= len(value) <= most:
         raise BadInput(f"{what}: expected {least} to {most} entries, found {len(value)}")
     return value
-
-
-def _check_depth(data: bytes, what: str) -> None:
-    """Bounds nesting before parsing: the parser recurses, and deep enough it takes the whole process down."""
-    depth = 0
-    for token in _STRING_OR_BRACKET.finditer(data):
-        if token[0] in (b"[", b"{"):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise BadInput(f"{what}: expected lists and tables nested at most {MAX_DEPTH} deep, found more")
-        elif token[0] in (b"]", b"}"):
-            depth -= 1
 
 
 def _check_values(value: object, what: str) -> None:

@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from dlbc.core.errors import DlbcError
+from dlbc.core.canonical import check_depth
+from dlbc.core.errors import BadInput, DlbcError
 
 MAX_HEADER = 2**20
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
@@ -40,8 +41,9 @@ def read_tensors(
             f"(2 to {MAX_HEADER} are allowed)"
         )
     try:
+        check_depth(data[8 : 8 + size], what=what)
         header = json.loads(data[8 : 8 + size].decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+    except (ValueError, BadInput):
         fail("expected a safetensors header in JSON with unique names, found something else")
     if not isinstance(header, dict):
         fail(f"expected the safetensors header to be an object, found {type(header).__name__}")
