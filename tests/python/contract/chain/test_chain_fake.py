@@ -10,7 +10,7 @@ import pytest
 from anvil_node import Anvil
 from dlbc.core import proofs
 from dlbc.core.errors import ContractRefused
-from dlbc.core.types import TaskId, Wei
+from dlbc.core.types import Outcome, Phase, TaskId, Wei
 from dlbc.ports import Chain
 from fakes.chain import FakeChain, FakeMarket
 from play import ETHER, FIRST_MINER, REQUESTER, SAMPLES, TERMS, TREASURY, Play, Work, account
@@ -18,7 +18,16 @@ from play import ETHER, FIRST_MINER, REQUESTER, SAMPLES, TERMS, TREASURY, Play, 
 pytestmark = pytest.mark.contract
 
 MINERS = range(FIRST_MINER, FIRST_MINER + 4)
-STEPS = 150
+STEPS = 110
+ANY = ("post", "cancel", "commit", "release", "reveal", "open", "nominate", "advance", "reclaim", "pay", "time")
+LIKELY = {
+    Phase.TRAINING: ("post", "commit", "commit", "commit", "commit", "time"),
+    Phase.RELEASING: ("release", "release", "release", "time"),
+    Phase.REVEALING: ("reveal", "reveal", "reveal", "reveal", "time"),
+    Phase.OPENING: ("open", "open", "reclaim", "time"),
+    Phase.NOMINATING: ("nominate", "nominate", "time"),
+    Phase.CHALLENGE: ("reclaim", "time"),
+}
 
 
 class Pair:
@@ -80,24 +89,20 @@ class Pair:
                     assert real.entry(task_id, index, who) == fake.entry(task_id, index, who)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_fake_market__random_play__agrees_with_the_contracts(anvil: Anvil, seed: int) -> None:
-    """After every random action, allowed or not, both markets hold the same facts and give the same refusals."""
+    """Every random action is allowed or refused alike, and both markets hold the same facts."""
     chance = random.Random(seed)
     play = Play(anvil)
     pair = Pair(play)
     works: list[Work] = []
 
-    def a_task() -> TaskId:
-        return TaskId(chance.randint(1, max(1, play.requester.task_count())))
-
-    for _ in range(STEPS):
-        move = chance.choices(
-            ["post", "cancel", "commit", "release", "reveal", "open", "nominate", "advance", "reclaim", "pay", "time"],
-            [6, 1, 20, 10, 25, 12, 5, 10, 12, 4, 16],
-        )[0]
+    for step in range(STEPS):
         miner = chance.choice(MINERS)
-        task_id = a_task()
+        me = account(miner).address
+        warm = [number for number, task in pair.fake.tasks.items() if task.outcome is Outcome.NONE]
+        task_id = TaskId(chance.choice(warm or [1]))
+        move = _move(pair.fake, task_id, chance)
         if move == "post" and pair.fake.open_tasks < 3:
             rounds = chance.choice([1, 1, 2])
             commitments = [proofs.test_commitment(play.test_set(index)) for index in range(rounds)]
@@ -130,11 +135,11 @@ def test_fake_market__random_play__agrees_with_the_contracts(anvil: Anvil, seed:
             test_set, key = play.test_set(index), play.test_key(index)
             pair.act(REQUESTER, move, lambda chain, t=task_id, s=test_set, k=key: chain.release(t, s, k))
         elif move == "reveal" and works:
-            work = chance.choice(works[-12:])
+            work = chance.choice([w for w in works if w.proof.task_id == task_id] or works)
             pair.act(miner, move, lambda chain, w=work: chain.reveal(w.proof, w.salt, w.claim, w.h_top, w.signature))
         elif move == "open" and works:
-            leaders = {facts.leader for facts in pair.fake.rounds.values()}
-            work = chance.choice([w for w in works if w.proof.miner in leaders] or works)
+            leader = pair.fake.rounds[task_id, pair.fake.tasks[task_id].round].leader
+            work = chance.choice([w for w in works if (w.proof.task_id, w.proof.miner) == (task_id, leader)] or works)
             pair.act(
                 miner,
                 move,
@@ -143,18 +148,34 @@ def test_fake_market__random_play__agrees_with_the_contracts(anvil: Anvil, seed:
                 ),
             )
         elif move == "nominate":
-            pair.act(miner, move, lambda chain, t=task_id, m=account(miner).address: chain.nominate(t, m))
+            pair.act(miner, move, lambda chain, t=task_id, m=me: chain.nominate(t, m))
         elif move == "advance":
             pair.act(miner, move, lambda chain, t=task_id: chain.advance(t))
         elif move == "reclaim":
+            task_id = TaskId(chance.choice(list(pair.fake.tasks)))
             index = chance.randint(0, pair.fake.tasks[task_id].round)
-            pair.act(miner, move, lambda chain, t=task_id, i=index, m=account(miner).address: chain.reclaim(t, i, m))
+            pair.act(miner, move, lambda chain, t=task_id, i=index, m=me: chain.reclaim(t, i, m))
         elif move == "pay":
             who = account(chance.choice([REQUESTER, TREASURY, *MINERS])).address
             pair.act(miner, move, lambda chain, w=who: chain.withdraw(w))
         elif move == "time":
             info = pair.fake.phase(task_id)
-            play.anvil.move_to(chance.choice([play.anvil.time() + 200, info.ends_at]))
+            play.anvil.move_to(chance.choice([play.anvil.time() + 100, info.ends_at]))
             pair.fake.now = play.anvil.time()
-        pair.compare()
-    assert {"post", "commit", "release", "reveal", "advance"} <= set(pair.done), f"too little happened: {pair.done}"
+        if step % 5 == 4:
+            pair.compare()
+    assert {"post", "commit", "release", "reveal", "open", "advance", "reclaim"} <= set(pair.done), (
+        f"too little happened: {pair.done}"
+    )
+
+
+def _move(market: FakeMarket, task_id: TaskId, chance: random.Random) -> str:
+    """Mostly what this phase is for, sometimes anything."""
+    if not market.tasks:
+        return "post"
+    info = market.phase(task_id)
+    if chance.random() < 0.25:
+        return chance.choice(ANY)
+    if info.phase.is_cold:
+        return chance.choice(("post", "reclaim", "pay"))
+    return "advance" if info.due else chance.choice(LIKELY[info.phase])

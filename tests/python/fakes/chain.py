@@ -1,0 +1,687 @@
+"""A market in memory that follows docs/protocol.md, with a clock the tests set: a FakeMarket, and a FakeChain a role.
+
+tests/python/contract/chain/test_chain_fake.py plays it and the real contracts side by side. Errors carry the names of
+the contracts' custom errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from dlbc.adapters.signatures import recover_signer
+from dlbc.core import payouts, proofs, scoring
+from dlbc.core.difficulty import difficulty, rank
+from dlbc.core.errors import ContractRefused, NotFound, Usage, VerificationFailed
+from dlbc.core.hashing import keccak
+from dlbc.core.phases import phase_of
+from dlbc.core.types import (
+    PPM,
+    ZERO_ADDRESS,
+    ZERO_HASH,
+    Address,
+    BlockHeader,
+    Claim,
+    ClaimRevealed,
+    Entry,
+    Hash32,
+    Locator,
+    Lock,
+    ModelCommitted,
+    ModelOpened,
+    Outcome,
+    Params,
+    Phase,
+    PhaseInfo,
+    RankedTask,
+    Receipt,
+    Round,
+    RoundSettled,
+    Task,
+    TaskId,
+    TaskPosted,
+    Terms,
+    TestSet,
+    TestSetReleased,
+    Timestamp,
+    TrainingProof,
+    WatermarkRecord,
+    Wei,
+    Winner,
+)
+
+CHAIN_ID = 31337
+MARKET = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
+TREASURY = Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
+NO_ENTRY = Entry(ZERO_HASH, 0, 0, False, False, False, False)
+NO_WINNER = Winner(ZERO_ADDRESS, 0, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH, ZERO_HASH)
+NO_ROUND = Round(
+    Timestamp(0), Timestamp(0), Timestamp(0), Timestamp(0), 0, ZERO_ADDRESS, 0, 0, 0, 0, 0, 0, ZERO_HASH
+)  # fmt: skip
+PARAMS = Params(200, 2_000, 1, 90 * 86_400, 0, 86_400, 500_000, 200_000, 200_000, 100_000, TREASURY)
+
+RoundKey = tuple[int, int]
+
+
+@dataclass
+class FakeMarket:
+    """The shared state: what everybody sees."""
+
+    params: Params = PARAMS
+    now: int = 1_800_000_000
+    address: Address = MARKET
+    genesis: Hash32 = field(default_factory=lambda: proofs.genesis_hash(CHAIN_ID, TREASURY))
+    tasks: dict[int, Task] = field(default_factory=dict)
+    rounds: dict[RoundKey, Round] = field(default_factory=dict)
+    entries: dict[tuple[int, int, str], Entry] = field(default_factory=dict)
+    owners: dict[tuple[int, int, bytes], Address] = field(default_factory=dict)
+    winners: dict[RoundKey, Winner] = field(default_factory=dict)
+    origins: dict[bytes, WatermarkRecord] = field(default_factory=dict)
+    blocks: list[BlockHeader] = field(default_factory=list)
+    commit_seq: int = 0
+    credits: dict[str, int] = field(default_factory=dict)
+    locked: int = 0
+    balances: dict[str, int] = field(default_factory=dict)
+    posted: dict[int, TaskPosted] = field(default_factory=dict)
+    committed: dict[RoundKey, list[ModelCommitted]] = field(default_factory=dict)
+    released: dict[RoundKey, TestSetReleased] = field(default_factory=dict)
+    revealed: dict[RoundKey, list[ClaimRevealed]] = field(default_factory=dict)
+    opened: dict[RoundKey, list[ModelOpened]] = field(default_factory=dict)
+    settled: dict[int, list[RoundSettled]] = field(default_factory=dict)
+    transactions: list[tuple[Address, str]] = field(default_factory=list)
+    on_transaction: Callable[[Address, str], None] = lambda sender, call: None
+    """Called before a transaction takes effect: a test may raise here (a crash before it left)."""
+    after_transaction: Callable[[Address, str], None] = lambda sender, call: None
+    """Called after it took effect, before the sender hears of it (a crash after it left)."""
+
+    def phase(self, task_id: int) -> PhaseInfo:
+        """Derived from facts and the clock."""
+        task = self.tasks[task_id]
+        return phase_of(task, self.rounds[task_id, task.round], self.now, self.params.finality_gap)
+
+    def move_to_end_of_phase(self, task_id: int) -> None:
+        """Sets the clock to the moment the present window is over."""
+        self.now = max(self.now, self.phase(task_id).ends_at)
+
+    def credit(self, account: Address, wei: int) -> None:
+        """Turns locked money into a credit."""
+        self.locked -= wei
+        self.credits[account] = self.credits.get(account, 0) + wei
+
+    @property
+    def open_tasks(self) -> int:
+        """Tasks not yet cold."""
+        return sum(task.outcome == Outcome.NONE for task in self.tasks.values())
+
+
+class FakeChain:
+    """ports.Chain of one account (or of nobody) on a FakeMarket."""
+
+    def __init__(self, market: FakeMarket, account: Address | None = None) -> None:
+        self.state = market
+        self._account = account
+        if account is not None:
+            market.balances.setdefault(account, 10_000 * 10**18)
+
+    # ------------------------------------------------------------------ reads
+
+    @property
+    def chain_id(self) -> int:
+        return CHAIN_ID
+
+    @property
+    def market(self) -> Address:
+        return self.state.address
+
+    @property
+    def account(self) -> Address | None:
+        return self._account
+
+    def now(self) -> Timestamp:
+        return Timestamp(self.state.now)
+
+    def params(self) -> Params:
+        return self.state.params
+
+    def task_count(self) -> int:
+        return len(self.state.tasks)
+
+    def open_tasks(self) -> int:
+        return self.state.open_tasks
+
+    def task(self, task_id: TaskId) -> Task:
+        if task_id not in self.state.tasks:
+            raise NotFound(f"there is no task {task_id}")
+        return self.state.tasks[task_id]
+
+    def round(self, task_id: TaskId, round: int) -> Round:
+        return self.state.rounds.get((task_id, round), NO_ROUND)
+
+    def entry(self, task_id: TaskId, round: int, miner: Address) -> Entry:
+        return self.state.entries.get((task_id, round, miner), NO_ENTRY)
+
+    def phase(self, task_id: TaskId) -> PhaseInfo:
+        return self.state.phase(task_id)
+
+    def ranked_tasks(self) -> list[RankedTask]:
+        rows = []
+        for number, task in self.state.tasks.items():
+            phase, due = self.state.phase(number).phase, self.state.phase(number).due
+            if phase is Phase.TRAINING and not due:
+                round_ = self.state.rounds[number, task.round]
+                waited = self.state.now - task.posted_at
+                value = rank(task.bounty_wei, waited, task.difficulty, self.state.params.aging_seconds)
+                rows.append(
+                    RankedTask(
+                        TaskId(number),
+                        value,
+                        task.bounty_wei,
+                        task.difficulty,
+                        task.posted_at,
+                        round_.train_end,
+                        round_.commits,
+                    )
+                )
+        return sorted(rows, key=lambda row: (-row.rank, row.task_id))
+
+    def locks(self, task_id: TaskId, account: Address) -> list[Lock]:
+        raise Usage("listing locked amounts needs the market's lens; this market has none")
+
+    def credit(self, account: Address) -> Wei:
+        return Wei(self.state.credits.get(account, 0))
+
+    def balance(self, account: Address) -> Wei:
+        return Wei(self.state.balances.get(account, 0))
+
+    def liabilities(self) -> tuple[Wei, Wei]:
+        return Wei(self.state.locked), Wei(sum(self.state.credits.values()))
+
+    def market_balance(self) -> Wei:
+        return Wei(self.state.locked + sum(self.state.credits.values()))
+
+    def winner(self, task_id: TaskId, round: int) -> Winner:
+        return self.state.winners.get((task_id, round), NO_WINNER)
+
+    def watermark(self, model_hash: Hash32) -> WatermarkRecord:
+        nobody = WatermarkRecord(ZERO_HASH, ZERO_ADDRESS, 0, TaskId(0), 0)
+        return self.state.origins.get(model_hash, nobody)
+
+    def block_hash(self, height: int) -> Hash32:
+        if height >= len(self.state.blocks):
+            raise NotFound(f"the ledger has no block {height}")
+        return proofs.block_hash(self.state.blocks[height])
+
+    def head(self) -> tuple[int, Hash32, int]:
+        if not self.state.blocks:
+            return 0, self.state.genesis, 0
+        last = self.state.blocks[-1]
+        return len(self.state.blocks), proofs.block_hash(last), last.cumulative_difficulty
+
+    def genesis_hash(self) -> Hash32:
+        return self.state.genesis
+
+    def verify_block(self, header: BlockHeader) -> bool:
+        blocks = self.state.blocks
+        return header.height < len(blocks) and blocks[header.height] == header
+
+    def verify_proof(self, proof: TrainingProof, claim: Claim, signature: bytes) -> bool:
+        digest = self._digest(proof)
+        entry = self.entry(proof.task_id, proof.round, proof.miner)
+        return (
+            entry.has_revealed
+            and entry.digest == proofs.claim_hash(digest, claim)
+            and self._signer(digest, claim, signature) == proof.miner
+        )
+
+    # ------------------------------------------------------------------ the log
+
+    def task_posted(self, task_id: TaskId) -> TaskPosted:
+        self.task(task_id)
+        return self.state.posted[task_id]
+
+    def commits(self, task_id: TaskId, round: int) -> list[ModelCommitted]:
+        return list(self.state.committed.get((task_id, round), []))
+
+    def released(self, task_id: TaskId, round: int) -> TestSetReleased | None:
+        return self.state.released.get((task_id, round))
+
+    def reveals(self, task_id: TaskId, round: int) -> list[ClaimRevealed]:
+        return list(self.state.revealed.get((task_id, round), []))
+
+    def openings(self, task_id: TaskId, round: int) -> list[ModelOpened]:
+        return list(self.state.opened.get((task_id, round), []))
+
+    def settlements(self, task_id: TaskId) -> list[RoundSettled]:
+        return list(self.state.settled.get(task_id, []))
+
+    def blocks(self, first: int = 0, count: int | None = None) -> list[BlockHeader]:
+        return self.state.blocks[first : None if count is None else first + count]
+
+    # ------------------------------------------------------------------ writes, in the order a task lives
+
+    def post(self, terms: Terms, test_commitments: Sequence[Hash32]) -> Receipt:
+        sender, state = self._begin("post"), self.state
+        rounds = len(test_commitments)
+        self._check_terms(terms, rounds)
+        task_id = TaskId(len(state.tasks) + 1)
+        self._pay_in(sender, terms.bounty_wei * rounds + terms.bond_wei)
+        fixed = difficulty(terms.workload, state.open_tasks + 1, state.params)
+        terms_hash = proofs.terms_hash(terms, test_commitments)
+        state.tasks[task_id] = Task(
+            requester=sender,
+            round=0,
+            rounds=rounds,
+            outcome=Outcome.NONE,
+            train_seconds=terms.train_seconds,
+            release_seconds=terms.release_seconds,
+            bounty_wei=terms.bounty_wei,
+            deposit_wei=terms.deposit_wei,
+            reveal_seconds=terms.reveal_seconds,
+            open_seconds=terms.open_seconds,
+            bond_wei=terms.bond_wei,
+            challenge_seconds=terms.challenge_seconds,
+            min_score_ppm=terms.min_score_ppm,
+            min_gain_ppm=terms.min_gain_ppm,
+            tolerance_ppm=terms.tolerance_ppm,
+            royalty_bps=terms.royalty_bps,
+            difficulty=fixed,
+            posted_at=Timestamp(state.now),
+            terms_hash=terms_hash,
+        )
+        for index, test_commitment in enumerate(test_commitments):
+            state.rounds[task_id, index] = replace(NO_ROUND, test_commitment=test_commitment)
+        self._set_round(task_id, 0, train_end=Timestamp(state.now + terms.train_seconds))
+        state.posted[task_id] = TaskPosted(
+            task_id, sender, terms_hash, fixed, terms, tuple(test_commitments), len(state.transactions)
+        )
+        return self._end("post", task_id)
+
+    def cancel(self, task_id: TaskId) -> Receipt:
+        sender = self._begin("cancel")
+        task, round_ = self._load(task_id)
+        self._check_requester(sender, task)
+        if task.round != 0 or round_.commits != 0:
+            raise _refused("Market_AlreadyCommitted", f"task {task_id} has {round_.commits} commits")
+        self._check_phase(task_id, Phase.TRAINING)
+        self._finish(task_id, Outcome.CANCELLED)
+        self._refund(task_id)
+        return self._end("cancel")
+
+    def commit(
+        self,
+        task_id: TaskId,
+        round: int,
+        terms_hash: Hash32,
+        commitment: Hash32,
+        recovery: Locator,
+        deposit_wei: Wei,
+    ) -> Receipt:
+        sender, state = self._begin("commit"), self.state
+        task, round_ = self._load_current(task_id, round)
+        self._check_phase(task_id, Phase.TRAINING)
+        if terms_hash != task.terms_hash:
+            raise _refused("Market_WrongTerms", "the task has other terms")
+        if commitment == ZERO_HASH:
+            raise _refused("Market_EmptyCommitment", "the commitment is zero")
+        entry = self.entry(task_id, round, sender)
+        if deposit_wei != (0 if entry.commit_seq else task.deposit_wei):
+            raise _refused("Market_WrongValue", f"{deposit_wei} wei sent")
+        if not entry.commit_seq:
+            self._pay_in(sender, deposit_wei)
+            self._set_round(task_id, round, commits=round_.commits + 1)
+            entry = replace(entry, holds_deposit=True)
+        state.commit_seq += 1
+        state.entries[task_id, round, sender] = replace(entry, commit_seq=state.commit_seq, digest=commitment)
+        state.committed.setdefault((task_id, round), []).append(
+            ModelCommitted(task_id, round, sender, commitment, state.commit_seq, recovery)
+        )
+        return self._end("commit")
+
+    def release(self, task_id: TaskId, test_set: TestSet, test_key: bytes) -> Receipt:
+        sender, state = self._begin("release"), self.state
+        task, round_ = self._load(task_id)
+        self._check_requester(sender, task)
+        self._check_phase(task_id, Phase.RELEASING)
+        if state.now < round_.train_end + state.params.finality_gap:
+            raise _refused("Market_TooEarly", "commits are not final yet")
+        if proofs.test_commitment(test_set) != round_.test_commitment:
+            raise _refused("Market_WrongTestSet", "this is not the committed test set")
+        if keccak(test_key) != test_set.key_hash:
+            raise _refused("Market_WrongTestKey", "this is not the committed key")
+        reveal_end = Timestamp(state.now + task.reveal_seconds)
+        self._set_round(
+            task_id,
+            task.round,
+            reveal_end=reveal_end,
+            samples=test_set.samples,
+            max_sample_score=test_set.max_sample_score,
+            classes=test_set.classes,
+            metric=test_set.metric,
+        )
+        state.released[task_id, task.round] = TestSetReleased(task_id, task.round, test_set, test_key, reveal_end)
+        return self._end("release")
+
+    def reveal(self, proof: TrainingProof, salt: bytes, claim: Claim, h_top: Hash32, signature: bytes) -> Receipt:
+        self._begin("reveal")
+        state, key = self.state, (proof.task_id, proof.round, proof.miner)
+        task, round_ = self._load_current(proof.task_id, proof.round)
+        self._check_phase(proof.task_id, Phase.REVEALING)
+        entry, digest = self.entry(*key), self._digest(proof)
+        if not entry.commit_seq:
+            raise _refused("Market_NoEntry", f"{proof.miner} has no entry")
+        if entry.has_revealed:
+            raise _refused("Market_AlreadyRevealed", f"{proof.miner} has revealed")
+        if proofs.commitment(digest, salt) != entry.digest:
+            raise _refused("Market_WrongCommitment", "this does not open the commitment")
+        if claim.total > round_.samples * round_.max_sample_score:
+            raise _refused("Market_TotalTooHigh", f"{claim.total} is more than there is")
+        if scoring.predictions_root(digest, round_.samples, h_top, claim.total) != claim.predictions_root:
+            raise _refused("Market_WrongPredictionsRoot", "the root does not follow")
+        if self._signer(digest, claim, signature) != proof.miner:
+            raise _refused("Market_WrongSigner", "somebody else signed")
+        qualifies = self._reaches(task, round_, proof, claim) and self._is_eligible(proof)
+        entry = replace(entry, digest=proofs.claim_hash(digest, claim), total=claim.total, has_revealed=True)
+        self._set_round(proof.task_id, proof.round, reveals=round_.reveals + 1)
+        qualifies = self._take_ownership(task, proof, entry.commit_seq) and qualifies
+        state.entries[key] = replace(entry, qualifies=qualifies)
+        if qualifies and self._beats_leader(proof.task_id, proof.round, state.entries[key]):
+            self._set_round(proof.task_id, proof.round, leader=proof.miner, leader_total=claim.total)
+        state.revealed.setdefault((proof.task_id, proof.round), []).append(
+            ClaimRevealed(proof, claim, salt, h_top, signature, qualifies)
+        )
+        return self._end("reveal")
+
+    def nominate(self, task_id: TaskId, miner: Address) -> Receipt:
+        self._begin("nominate")
+        task, round_ = self._load(task_id)
+        self._check_phase(task_id, Phase.NOMINATING)
+        entry = self.entry(task_id, task.round, miner)
+        if not entry.commit_seq:
+            raise _refused("Market_NoEntry", f"{miner} has no entry")
+        if not entry.qualifies or entry.is_struck:
+            raise _refused("Market_NotQualified", f"{miner} does not qualify")
+        if not self._beats_leader(task_id, task.round, entry):
+            raise _refused("Market_NotBetter", f"{miner} does not beat {round_.leader}")
+        self._set_round(task_id, task.round, leader=miner, leader_total=entry.total)
+        return self._end("nominate")
+
+    def open(
+        self, proof: TrainingProof, claim: Claim, seal_key: bytes, slot_key: bytes, slot_path: Sequence[Hash32]
+    ) -> Receipt:
+        self._begin("open")
+        state, where = self.state, (proof.task_id, proof.round)
+        task, round_ = self._load_current(*where)
+        self._check_phase(proof.task_id, Phase.OPENING)
+        if proof.miner != round_.leader:
+            raise _refused("Market_NotLeader", f"{round_.leader} leads")
+        digest = self._digest(proof)
+        if self.entry(*where, proof.miner).digest != proofs.claim_hash(digest, claim):
+            raise _refused("Market_WrongClaim", "this is not the revealed claim")
+        if keccak(seal_key) != proof.seal_key_hash:
+            raise _refused("Market_WrongSealKey", "this is not the sealing key")
+        if not proofs.verify_slot_path(slot_key, 0, slot_path, proof.watermark_root):
+            raise _refused("Market_WrongSlotPath", "this is not slot 0")
+        challenge_end = Timestamp(state.now + task.challenge_seconds)
+        self._set_round(*where, challenge_end=challenge_end)
+        state.winners[where] = replace(
+            NO_WINNER,
+            model_hash=proof.model_hash,
+            proof_digest=digest,
+            watermark_root=proof.watermark_root,
+            parent_model=proof.parent_model,
+        )
+        state.opened.setdefault(where, []).append(
+            ModelOpened(*where, proof.miner, seal_key, slot_key, tuple(slot_path), challenge_end)
+        )
+        return self._end("open")
+
+    def advance(self, task_id: TaskId) -> Receipt:
+        self._begin("advance")
+        task, round_ = self._load(task_id)
+        info = self.state.phase(task_id)
+        if not info.due:
+            raise _refused("Market_NothingDue", f"task {task_id} is in {info.phase.label}")
+        if info.phase is Phase.CHALLENGE:
+            self._settle(task_id, task, round_)
+        elif info.phase is Phase.OPENING:
+            self._strike(task_id, task, round_)
+        elif info.phase is Phase.RELEASING:
+            self._finish(task_id, Outcome.ABORTED)
+            self.state.credit(task.requester, task.bounty_wei * (task.rounds - task.round))
+            self.state.credit(self.state.params.fee_receiver, payouts.abortion(task.bond_wei, round_.commits).pool_wei)
+        else:
+            self._finish(task_id, Outcome.VOID)
+            self._refund(task_id)
+            self.state.credit(self.state.params.fee_receiver, self._unrevealed(task, round_))
+        return self._end("advance")
+
+    def reclaim(self, task_id: TaskId, round: int, miner: Address) -> Receipt:
+        self._begin("reclaim")
+        task, _ = self._load(task_id)
+        round_, entry = self.round(task_id, round), self.entry(task_id, round, miner)
+        if not entry.holds_deposit:
+            raise _refused("Market_NothingToReclaim", f"{miner} holds no deposit")
+        is_aborted = round == task.round and task.outcome is Outcome.ABORTED
+        if round < task.round or task.outcome is not Outcome.NONE:
+            if not entry.has_revealed and not is_aborted:
+                raise _refused("Market_NothingToReclaim", f"{miner} never revealed")
+        elif not entry.has_revealed or entry.qualifies or self.state.now < round_.reveal_end:
+            raise _refused("Market_DepositLocked", "the deposit is still locked")
+        amount = task.deposit_wei
+        if is_aborted:
+            amount = Wei(amount + payouts.abortion(task.bond_wei, round_.commits).share_wei)
+        self.state.entries[task_id, round, miner] = replace(entry, holds_deposit=False)
+        self.state.credit(miner, amount)
+        return self._end("reclaim")
+
+    def withdraw(self, account: Address) -> Receipt:
+        self._begin("withdraw")
+        return self._withdraw(account, account)
+
+    def withdraw_to(self, to: Address) -> Receipt:
+        return self._withdraw(self._begin("withdrawTo"), to)
+
+    # ------------------------------------------------------------------ rules
+
+    def _settle(self, task_id: TaskId, task: Task, round_: Round) -> None:
+        state, index, miner = self.state, task.round, round_.leader
+        record = state.winners[task_id, index]
+        parent = state.origins.get(record.parent_model)
+        shares = payouts.settlement(task.bounty_wei, state.params.fee_bps, task.royalty_bps, parent is not None)
+        open_tasks = state.open_tasks - 1
+        if index + 1 == task.rounds:
+            self._finish(task_id, Outcome.SETTLED)
+            state.credit(task.requester, task.bond_wei)
+        else:
+            state.tasks[task_id] = replace(task, round=index + 1)
+            self._set_round(task_id, index + 1, train_end=Timestamp(state.now + task.train_seconds))
+        state.credit(miner, shares.paid_wei)
+        state.credit(state.params.fee_receiver, shares.fee_wei + self._unrevealed(task, round_))
+        if parent is not None:
+            state.credit(parent.miner, shares.royalty_wei)
+        state.settled.setdefault(task_id, []).append(RoundSettled(task_id, index, miner, *shares))
+        height, head, cumulative = self.head()
+        samples = round_.samples * round_.max_sample_score
+        header = BlockHeader(
+            version=1,
+            height=height,
+            previous_hash=head,
+            task_id=task_id,
+            round=index,
+            model_hash=record.model_hash,
+            proof_digest=record.proof_digest,
+            miner=miner,
+            total=round_.leader_total,
+            score_ppm=round_.leader_total * PPM // samples,
+            difficulty=task.difficulty,
+            cumulative_difficulty=cumulative + task.difficulty,
+            timestamp=Timestamp(state.now),
+            open_tasks=open_tasks,
+        )
+        state.blocks.append(header)
+        state.winners[task_id, index] = replace(record, miner=miner, total=round_.leader_total, height=height)
+        seq = self.entry(task_id, index, miner).commit_seq
+        state.origins.setdefault(record.model_hash, WatermarkRecord(record.watermark_root, miner, seq, task_id, index))
+
+    def _strike(self, task_id: TaskId, task: Task, round_: Round) -> None:
+        key = (task_id, task.round, round_.leader)
+        self.state.entries[key] = replace(self.state.entries[key], is_struck=True, holds_deposit=False)
+        self._set_round(
+            task_id,
+            task.round,
+            leader=ZERO_ADDRESS,
+            leader_total=0,
+            nominate_end=Timestamp(self.state.now + task.open_seconds),
+        )
+        self.state.credit(self.state.params.fee_receiver, task.deposit_wei)
+
+    def _take_ownership(self, task: Task, proof: TrainingProof, seq: int) -> bool:
+        state, key = self.state, (proof.task_id, proof.round, proof.model_hash)
+        owner = state.owners.get(key)
+        if owner is not None:
+            entry_key = (proof.task_id, proof.round, owner)
+            if state.entries[entry_key].commit_seq < seq:
+                return False
+            state.entries[entry_key] = replace(state.entries[entry_key], qualifies=False)
+            round_ = state.rounds[proof.task_id, proof.round]
+            if round_.leader == owner:
+                self._set_round(
+                    proof.task_id,
+                    proof.round,
+                    leader=ZERO_ADDRESS,
+                    leader_total=0,
+                    nominate_end=Timestamp(round_.reveal_end + task.open_seconds),
+                )
+        state.owners[key] = proof.miner
+        return True
+
+    def _reaches(self, task: Task, round_: Round, proof: TrainingProof, claim: Claim) -> bool:
+        required = task.min_score_ppm
+        if proof.round:
+            before = self.state.rounds[proof.task_id, proof.round - 1]
+            scored = before.leader_total * PPM // (before.samples * before.max_sample_score)
+            required = max(required, min(PPM, scored + task.min_gain_ppm))
+        return scoring.meets(claim.total, required, round_.samples, round_.max_sample_score)
+
+    def _is_eligible(self, proof: TrainingProof) -> bool:
+        origins = self.state.origins
+        settled = origins.get(proof.model_hash)
+        if proof.model_hash == ZERO_HASH or (settled is not None and settled.miner != proof.miner):
+            return False
+        if proof.round:
+            return proof.parent_model == self.state.winners[proof.task_id, proof.round - 1].model_hash
+        return proof.parent_model == ZERO_HASH or proof.parent_model in origins
+
+    def _beats_leader(self, task_id: TaskId, index: int, entry: Entry) -> bool:
+        round_ = self.state.rounds[task_id, index]
+        if round_.leader == ZERO_ADDRESS:
+            return True
+        leader = self.state.entries[task_id, index, round_.leader]
+        return (entry.total, -entry.commit_seq) > (round_.leader_total, -leader.commit_seq)
+
+    def _unrevealed(self, task: Task, round_: Round) -> int:
+        return task.deposit_wei * (round_.commits - round_.reveals)
+
+    def _refund(self, task_id: TaskId) -> None:
+        task = self.state.tasks[task_id]
+        self.state.credit(task.requester, task.bounty_wei * (task.rounds - task.round) + task.bond_wei)
+
+    def _finish(self, task_id: TaskId, outcome: Outcome) -> None:
+        self.state.tasks[task_id] = replace(self.state.tasks[task_id], outcome=outcome)
+
+    def _set_round(self, task_id: TaskId, index: int, **facts: object) -> None:
+        self.state.rounds[task_id, index] = replace(self.state.rounds[task_id, index], **facts)  # type: ignore[arg-type]
+
+    # ------------------------------------------------------------------ checks and plumbing
+
+    def _check_terms(self, terms: Terms, rounds: int) -> None:
+        params = self.state.params
+        windows = (
+            terms.train_seconds,
+            terms.release_seconds,
+            terms.reveal_seconds,
+            terms.open_seconds,
+            terms.challenge_seconds,
+        )
+        bounty = terms.bounty_wei * rounds
+        least = [
+            *((window, params.min_window) for window in windows),
+            (terms.bounty_wei, 1),
+            (terms.deposit_wei, -(-terms.bounty_wei // 10)),
+            (terms.bond_wei, -(-bounty // 10)),
+        ]
+        most = [
+            *((window, params.max_window) for window in windows),
+            (terms.min_score_ppm, PPM),
+            (terms.tolerance_ppm, 20_000),
+            (terms.deposit_wei, terms.bounty_wei),
+            (terms.bond_wei, bounty),
+            (terms.royalty_bps, params.max_royalty_bps),
+        ]
+        for given, minimum in least:
+            if given < minimum:
+                raise _refused("Market_BelowMinimum", f"{given} is below {minimum}")
+        for given, maximum in most:
+            if given > maximum:
+                raise _refused("Market_AboveMaximum", f"{given} is above {maximum}")
+
+    def _load(self, task_id: TaskId) -> tuple[Task, Round]:
+        if task_id not in self.state.tasks:
+            raise _refused("Market_UnknownTask", f"there is no task {task_id}")
+        task = self.state.tasks[task_id]
+        return task, self.state.rounds[task_id, task.round]
+
+    def _load_current(self, task_id: TaskId, index: int) -> tuple[Task, Round]:
+        task, round_ = self._load(task_id)
+        if index != task.round:
+            raise _refused("Market_WrongRound", f"the current round is {task.round}")
+        return task, round_
+
+    def _check_phase(self, task_id: TaskId, expected: Phase) -> None:
+        info = self.state.phase(task_id)
+        if info.phase is not expected or info.due:
+            raise _refused("Market_WrongPhase", f"task {task_id} is in {info.phase.label}, not {expected.label}")
+
+    def _check_requester(self, sender: Address, task: Task) -> None:
+        if sender != task.requester:
+            raise _refused("Market_NotRequester", f"{task.requester} posted it")
+
+    def _digest(self, proof: TrainingProof) -> Hash32:
+        return proofs.proof_digest(proof, CHAIN_ID, self.state.address)
+
+    def _signer(self, digest: Hash32, claim: Claim, signature: bytes) -> Address:
+        message = proofs.score_claim_digest(digest, claim, CHAIN_ID, self.state.address)
+        try:
+            return recover_signer(message, signature)
+        except VerificationFailed:
+            return ZERO_ADDRESS
+
+    def _pay_in(self, sender: Address, wei: int) -> None:
+        if self.state.balances[sender] < wei:
+            raise _refused("", f"{sender} can't pay {wei} wei")
+        self.state.balances[sender] -= wei
+        self.state.locked += wei
+
+    def _withdraw(self, account: Address, to: Address) -> Receipt:
+        amount = self.state.credits.pop(account, 0)
+        if not amount:
+            raise _refused("Market_NothingToWithdraw", f"nothing is owed to {account}")
+        self.state.balances[to] = self.state.balances.get(to, 0) + amount
+        return self._end("withdraw")
+
+    def _begin(self, call: str) -> Address:
+        if self._account is None:
+            raise Usage(f"{call}: no account")
+        self.state.on_transaction(self._account, call)
+        return self._account
+
+    def _end(self, call: str, task_id: TaskId | None = None) -> Receipt:
+        assert self._account is not None
+        self.state.transactions.append((self._account, call))
+        self.state.after_transaction(self._account, call)
+        number = len(self.state.transactions)
+        return Receipt(call, Hash32(number.to_bytes(32, "big")), number, 100_000, task_id)
+
+
+def _refused(name: str, sentence: str) -> ContractRefused:
+    return ContractRefused(sentence, name=name)
