@@ -50,6 +50,7 @@ def run(job: TrainJob, fingerprint: str, reports: Reports) -> dict[str, Any]:
     if state is None:
         start = initial_weights(job.architecture, job.init_key)
         state = Checkpoint(fingerprint, weights=start, best=start)
+    resumed = state.epoch
     reports.tell(state="training", epoch=state.epoch, message=f"training on {where}")
     state = Run(job, device, training, validation, reports).to_the_end(state)
 
@@ -60,6 +61,7 @@ def run(job: TrainJob, fingerprint: str, reports: Reports) -> dict[str, Any]:
         "model_bytes": save_model(weights, job.work / "model.safetensors"),
         "validation_ppm": int(right.sum()) * 1_000_000 // len(right),
         "epochs": job.epochs,
+        "resumed_after_epoch": resumed,
         "seconds": round(state.seconds, 3),
         "device": device.type,
         "device_name": where,
@@ -215,7 +217,7 @@ class Run:
 
 def _cpu_has_bfloat16() -> bool:
     """Emulated bfloat16 would be slower than float32. Older torch can't tell: then no."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

@@ -1,0 +1,173 @@
+"""One training run: the model is good, marked, the same after a break, and never half written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from dlbc.adapters.ml.datasets import TaskData, load_data
+from dlbc.adapters.ml.evaluate import pick_device, predict
+from dlbc.adapters.ml.shards import write_shards
+from dlbc.adapters.ml.training import run, split
+from dlbc.adapters.ml.weights import check_model
+from dlbc.core import watermark
+from dlbc.core.architecture import Architecture
+from dlbc.core.errors import Refused, Usage
+from dlbc.ports import Dataset, TrainJob
+
+pytestmark = pytest.mark.unit
+
+MLP = Architecture("mlp", (1, 8, 8), 10, (512, 256))
+CNN = Architecture("cnn", (1, 8, 8), 10, (128,), (32, 64))
+
+
+class Reports:
+    """Remembers what it is told; can break a run off after an epoch, as a kill would."""
+
+    def __init__(self, break_after: int | None = None) -> None:
+        self.told: list[dict[str, Any]] = []
+        self._break_after = break_after
+
+    def is_due(self) -> bool:
+        return False
+
+    def tell(self, **changes: object) -> None:
+        self.told.append(changes)
+        if self._break_after is not None and "loss" in changes and changes["epoch"] == self._break_after:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def digits() -> TaskData:
+    return load_data("digits", seed=0)
+
+
+@pytest.fixture
+def job(digits: TaskData, tmp_path: Path) -> TrainJob:
+    work = tmp_path / "work"
+    work.mkdir()
+    return TrainJob(
+        work=work,
+        architecture=MLP,
+        shards=tuple(shard.path for shard in write_shards(digits.train, tmp_path / "data", shard_bytes=100_000)),
+        epochs=6,
+        batch=64,
+        learning_rate=2e-3,
+        device="cpu",
+        seed=7,
+        init_key=b"\x01" * 32,
+        slot_keys=(b"\x02" * 32, b"\x03" * 32),
+        payloads=(b"\x04" * 32, b"\x05" * 32),
+    )
+
+
+def accuracy(weights: dict[str, Any], job: TrainJob, data: TaskData) -> float:
+    return float((predict(weights, job.architecture, data.test.x) == data.test.y).mean())
+
+
+@pytest.mark.parametrize(("architecture", "epochs", "least"), [(MLP, 15, 0.96), (CNN, 15, 0.975)])
+def test_run__digits__is_accurate_and_marked_at_no_cost(
+    architecture: Architecture, epochs: int, least: float, job: TrainJob, digits: TaskData
+) -> None:
+    """Held-out accuracy is high, within a point of an unmarked run's, and every slot reads without a wrong bit."""
+    job = replace(job, architecture=architecture, epochs=epochs)
+    plain = replace(job, work=job.work / "plain", slot_keys=(), payloads=())
+    plain.work.mkdir()
+
+    result = run(job, "marked", Reports())
+    run(plain, "plain", Reports())
+
+    weights = check_model(job.work / "model.safetensors", architecture, max_bytes=result["model_bytes"])
+    unmarked = check_model(plain.work / "model.safetensors", architecture, max_bytes=result["model_bytes"])
+    assert accuracy(weights, job, digits) >= least
+    assert accuracy(weights, job, digits) >= accuracy(unmarked, plain, digits) - 0.01
+    assert result["validation_ppm"] > 960_000
+    for slot, (key, payload) in enumerate(zip(job.slot_keys, job.payloads, strict=True)):
+        found = watermark.detect(weights, key, slot, payload)
+        assert found.is_detected
+        assert found.bits_wrong == 0
+        assert not watermark.detect(unmarked, key, slot, payload).reaches(watermark.BLIND)
+
+
+def test_run__broken_off_and_resumed__gives_the_bytes_of_an_unbroken_run(job: TrainJob, tmp_path: Path) -> None:
+    """A kill after any epoch costs time and nothing else."""
+    unbroken = replace(job, work=tmp_path / "unbroken")
+    unbroken.work.mkdir()
+    expected = run(unbroken, "job", Reports())
+    with pytest.raises(KeyboardInterrupt):
+        run(job, "job", Reports(break_after=4))
+
+    result = run(job, "job", Reports())
+
+    assert (expected["resumed_after_epoch"], result["resumed_after_epoch"]) == (0, 4)
+    assert (unbroken.work / "model.safetensors").read_bytes() == (job.work / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["another job", "cut", "other architecture", "text"])
+def test_run__checkpoint_that_does_not_fit__starts_afresh(damage: str, job: TrainJob) -> None:
+    """A checkpoint of another job, or a damaged one, is never built upon."""
+    with pytest.raises(KeyboardInterrupt):
+        run(job, "job", Reports(break_after=2))
+    checkpoint = job.work / "checkpoint.safetensors"
+    if damage == "cut":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-4])
+    elif damage == "text":
+        checkpoint.write_text("a checkpoint")
+    elif damage == "other architecture":
+        job = replace(job, architecture=replace(MLP, hidden=(256, 256)))
+
+    result = run(job, "other" if damage == "another job" else "job", Reports())
+
+    assert result["resumed_after_epoch"] == 0
+
+
+def test_run__loss_explodes__is_refused_with_advice(job: TrainJob) -> None:
+    """A diverged run ends with one sentence, not with a model of NaN."""
+    with pytest.raises(Refused, match="lower the learning rate"):
+        run(replace(job, learning_rate=1e30), "job", Reports())
+
+    assert not (job.work / "model.safetensors").exists()
+
+
+def test_run__too_small_for_a_mark__is_refused(job: TrainJob) -> None:
+    """A model without room for the marks is refused before time is spent on it."""
+    with pytest.raises(Refused, match="needs 8000 carriers"):
+        run(replace(job, architecture=replace(MLP, hidden=(16,))), "job", Reports())
+
+
+def test_split__any_set__keeps_a_tenth_for_selection() -> None:
+    """Validation is drawn by the seed, disjoint from training, and never empty."""
+    data = Dataset(np.arange(50, dtype=np.float32)[:, None], np.arange(50) % 3)
+
+    training, validation = split(data, 1)
+
+    assert (len(training.y), len(validation.y)) == (45, 5)
+    assert sorted(np.concatenate([training.x, validation.x])[:, 0].tolist()) == list(range(50))
+    np.testing.assert_array_equal(validation.x, split(data, 1)[1].x)
+    assert len(split(Dataset(data.x[:2], data.y[:2]), 1)[1].y) == 1
+    with pytest.raises(Refused, match="at least 2 samples"):
+        split(Dataset(data.x[:1], data.y[:1]), 1)
+
+
+def test_pick_device__unknown_or_absent__says_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """auto never fails; cuda without a GPU does, with the way out."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    assert pick_device("auto").type == pick_device("cpu").type == "cpu"
+    with pytest.raises(Usage, match="use --device cpu or auto"):
+        pick_device("cuda")
+    with pytest.raises(Usage, match="expected auto, cuda or cpu, found 'tpu'"):
+        pick_device("tpu")
