@@ -28,7 +28,6 @@ VALIDATION_SHARE = 10
 PROJECT_EVERY = 8
 WARM_UP = 0.25
 WEIGHT_DECAY = 1e-2
-ON_DEVICE_BYTES = 16 * 2**30
 
 
 class Reports(Protocol):
@@ -122,11 +121,14 @@ class Run:
         return self.job.architecture.family == "cnn"
 
     def _place(self, x: NDArray[np.float32]) -> Tensor:
-        """The samples, on the device if they leave room there; batches of larger sets travel one by one."""
+        """The samples, on the device if they take at most half of its free memory; else batches travel one by one."""
         samples = torch.from_numpy(np.array(x))
         if self._is_convolutional:
             samples = samples.contiguous(memory_format=torch.channels_last)
-        return samples.to(self.device) if x.nbytes <= ON_DEVICE_BYTES else samples.pin_memory()
+        if self.device.type == "cpu":
+            return samples
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return samples.to(self.device) if samples.nbytes <= free // 2 else samples.pin_memory()
 
     def to_the_end(self, state: Checkpoint) -> Checkpoint:
         """Trains the epochs that are left; a checkpoint is on disk after each."""
@@ -234,14 +236,18 @@ def _moments(
 
 
 def _restore(optimizer: torch.optim.Optimizer, module: nn.Module, state: Checkpoint, steps: int) -> None:
-    """Puts the averages and the step count back; torch moves them to the parameters' device and format."""
+    """Puts the averages and the step count back, in each parameter's own memory format, as fused kernels require."""
+
+    def like(parameter: Tensor, values: NDArray[np.float32]) -> Tensor:
+        return torch.empty_like(parameter, requires_grad=False).copy_(torch.from_numpy(np.array(values)))
+
     saved = optimizer.state_dict()
     saved["state"] = {
         index: {
             "step": torch.tensor(float(state.epoch * steps)),
-            "exp_avg": torch.from_numpy(np.array(state.first[name])),
-            "exp_avg_sq": torch.from_numpy(np.array(state.second[name])),
+            "exp_avg": like(parameter, state.first[name]),
+            "exp_avg_sq": like(parameter, state.second[name]),
         }
-        for index, (name, _) in enumerate(module.named_parameters())
+        for index, (name, parameter) in enumerate(module.named_parameters())
     }
     optimizer.load_state_dict(saved)

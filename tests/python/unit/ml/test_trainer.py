@@ -91,7 +91,7 @@ def test_start__a_small_job__gives_a_marked_model_and_leaves_no_key_behind(job: 
 
 def test_start__killed_and_started_again__resumes_and_then_does_nothing(job: TrainJob) -> None:
     """SIGKILL is survived from the last epoch on; a finished folder is answered without training."""
-    long = replace(job, epochs=300)
+    long = replace(job, epochs=100)
     with started(long) as handle:
         wait_until(lambda: (job.work / "checkpoint.safetensors").exists() or handle.poll().state == "failed")
         with pytest.raises(Refused, match=r"expected it to be done, it is (starting|training)"):

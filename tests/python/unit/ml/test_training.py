@@ -102,8 +102,12 @@ def test_run__digits__is_accurate_and_marked_at_no_cost(
         assert not watermark.detect(unmarked, key, slot, payload).reaches(watermark.BLIND)
 
 
-def test_run__broken_off_and_resumed__gives_the_bytes_of_an_unbroken_run(job: TrainJob, tmp_path: Path) -> None:
+@pytest.mark.parametrize("architecture", [MLP, CNN])
+def test_run__broken_off_and_resumed__gives_the_bytes_of_an_unbroken_run(
+    architecture: Architecture, job: TrainJob, tmp_path: Path
+) -> None:
     """A kill after any epoch costs time and nothing else."""
+    job = replace(job, architecture=architecture)
     unbroken = replace(job, work=tmp_path / "unbroken")
     unbroken.work.mkdir()
     expected = run(unbroken, "job", Reports())
