@@ -22,7 +22,7 @@ export default {
   test: {
     solidity: {
       fuzz: { runs: fuzzRuns, seed: "0xd1bc" },
-      invariant: { runs: Math.max(16, Math.floor(fuzzRuns / 16)), depth: 64, failOnRevert: true },
+      invariant: { runs: Math.max(16, Math.floor(fuzzRuns / 16)), depth: 100, failOnRevert: true },
       fsPermissions: { readDirectory: ["tests/vectors"], readFile: ["tests/vectors"] },
     },
   },
