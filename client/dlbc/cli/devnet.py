@@ -89,9 +89,10 @@ def _show(settings: Settings, found: Status) -> None:
         click.echo(f"there is no local network in {network.home}; start one with `dlbc devnet up`")
         return
     rows = [(row["name"], row["pid"], row["port"], "running" if row["running"] else "stopped") for row in processes]
-    render.table(f"Local network in {network.home}", ("process", "id", "port", "state"), rows, right=("id", "port"))
+    render.table("Local network", ("process", "id", "port", "state"), rows, right=("id", "port"))
     block = "-" if found.block is None else f"{found.block} at {render.moment(found.block_time or 0)}"
     facts = {
+        "home": network.home,
         "rpc url": network.rpc_url,
         "ipfs api": network.ipfs_api,
         "market": network.market or "-",

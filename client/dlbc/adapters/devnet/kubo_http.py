@@ -95,13 +95,16 @@ class Request:
             raise MalformedRequest(f"{name}: expected a number of bytes, found {text[:40]!r}")
         return int(text)
 
-    def cid(self) -> str:
-        return self.cids(exactly_one=True)[0]
+    def arguments(self, at_most: int = 64) -> list[str]:
+        """At least one."""
+        found = self.query.get("arg", [])
+        if not 1 <= len(found) <= at_most:
+            raise MalformedRequest(f'expected "arg" once to {at_most} times, found {len(found)}')
+        return found
 
-    def cids(self, *, exactly_one: bool = False) -> list[str]:
-        arguments = self.query.get("arg", [])
-        if exactly_one and len(arguments) != 1:
-            raise MalformedRequest(f'expected one argument "arg", a CID, found {len(arguments)}')
+    def cids(self, at_most: int = 64) -> list[str]:
+        """At least one."""
+        arguments = self.arguments(at_most)
         found = [_CID.fullmatch(argument) for argument in arguments]
         for argument, match in zip(arguments, found, strict=True):
             if match is None:
@@ -283,7 +286,9 @@ def _add_part(request: Request, part: Part, *, only_hash: bool, pin: bool) -> di
 def _cat(request: Request) -> Answer:
     offset = request.number("offset", 0)
     length = request.number("length", -1) if "length" in request.query else None
-    return _counted(request.node.download(request.cid(), request.deadline), offset, length, request.limits.fetch_bytes)
+    return _counted(
+        request.node.download(request.cids(1)[0], request.deadline), offset, length, request.limits.fetch_bytes
+    )
 
 
 def _counted(blocks: Iterator[bytes], offset: int, length: int | None, max_bytes: int) -> Iterator[bytes]:
@@ -314,7 +319,8 @@ def _pin_rm(request: Request) -> Answer:
 
 
 def _pin_ls(request: Request) -> Answer:
-    pinned, asked = request.node.pins(request.deadline), request.cids()
+    asked = request.cids() if "arg" in request.query else []
+    pinned = request.node.pins(request.deadline)
     for cid in asked:
         if cid not in pinned:
             raise NodeError(f"path '{cid}' is not pinned")
@@ -324,7 +330,7 @@ def _pin_ls(request: Request) -> Answer:
 
 def _swarm_connect(request: Request) -> Answer:
     told = []
-    for address in request.query.get("arg", []):
+    for address in request.arguments():
         if not _PEER.fullmatch(address):
             raise MalformedRequest(f"invalid peer address {address[:120]!r}: expected /ip4/…/tcp/…/p2p/…")
         try:

@@ -14,7 +14,6 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from typing import Any
 
 from dlbc.adapters import keys
 from dlbc.adapters.devnet import anvil
-from dlbc.adapters.devnet.process import Process, free_port, last_words, start, stop, wait_until
+from dlbc.adapters.devnet.process import Process, free_port, has_ended, last_words, start, stop, wait_until
 from dlbc.adapters.storage.ipfs import IpfsStorage
 from dlbc.config import FILE_NAME, Config
 from dlbc.core.errors import BadInput, ChainUnreachable, NotFound, Refused, StorageUnreachable, TryLater
@@ -222,9 +221,9 @@ def _with_chain(network: Network, wanted_port: int, environment: dict[str, str],
     saved = anvil.saved_time(folder)
     port = _port(wanted_port, network.chain)
     command = anvil.anvil_command(anvil.find_anvil(environment, Path.cwd()), port, folder)
-    process, child = start("chain", command, port, folder / "chain.log", dies_with_parent=dies_with_parent)
+    process = start("chain", command, port, folder / "chain.log", dies_with_parent=dies_with_parent)
     network = _save(dataclasses.replace(network, chain=process))
-    _await(lambda: _chain_answers(network), process, child, folder / "chain.log")
+    _await(lambda: _chain_answers(network), process, folder / "chain.log")
     anvil.repair_time(network.rpc_url, saved)
     return network
 
@@ -238,9 +237,9 @@ def _with_ipfs(network: Network, wanted_port: int, dies_with_parent: bool) -> Ne
     port, swarm_port = _port(wanted_port, network.ipfs), free_port(network.swarm_port)
     command: list[str | Path] = [sys.executable, "-m", "dlbc.adapters.devnet.kubo", "--repo", folder / "ipfs"]
     command += ["--port", str(port), "--swarm-port", str(swarm_port)]
-    process, child = start("ipfs", command, port, folder / "ipfs.log", dies_with_parent=dies_with_parent)
+    process = start("ipfs", command, port, folder / "ipfs.log", dies_with_parent=dies_with_parent)
     network = _save(dataclasses.replace(network, ipfs=process, swarm_port=swarm_port))
-    _await(lambda: _ipfs_answers(network), process, child, folder / "ipfs.log")
+    _await(lambda: _ipfs_answers(network), process, folder / "ipfs.log")
     return network
 
 
@@ -367,8 +366,8 @@ def _port(wanted: int, last: Process | None) -> int:
     return port
 
 
-def _await(answers: Callable[[], bool], process: Process, child: subprocess.Popen[bytes], log: Path) -> None:
-    if not wait_until(lambda: child.poll() is not None or answers(), _START_SECONDS) or child.returncode is not None:
+def _await(answers: Callable[[], bool], process: Process, log: Path) -> None:
+    if not wait_until(lambda: has_ended(process) or answers(), _START_SECONDS) or has_ended(process):
         stop(process)
         raise Refused(f"the {process.name} process of the local network did not start: {last_words(log)} (see {log})")
 

@@ -47,9 +47,7 @@ def start_of(pid: int) -> str:
     return "" if fields[0] in "ZX" else fields[19]  # state and starttime, fields 3 and 22 of proc(5)
 
 
-def start(
-    name: str, command: Sequence[str | Path], port: int, log: Path, *, dies_with_parent: bool
-) -> tuple[Process, subprocess.Popen[bytes]]:
+def start(name: str, command: Sequence[str | Path], port: int, log: Path, *, dies_with_parent: bool) -> Process:
     """Starts a process in a session of its own, with its output in `log`.
 
     With `dies_with_parent` the system ends it when the calling thread ends, however that happens (where setpriv is).
@@ -59,14 +57,17 @@ def start(
     if setpriv is not None:
         words = [setpriv, "--pdeathsig", "TERM", "--", *words]
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        try:
-            child = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
-        except OSError as error:
-            raise Refused(f"{words[0]} can't be started: {error.strerror}") from error
-    return Process(name, child.pid, start_of(child.pid), port), child
+    files = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    try:
+        # Not subprocess: it expects whoever starts a process to stay with it until it ends.
+        pid = os.posix_spawnp(words[0], words, os.environ, file_actions=files, setsid=True)
+    except OSError as error:
+        raise Refused(f"{words[0]} can't be started: {error.strerror}") from error
+    return Process(name, pid, start_of(pid), port)
 
 
 def stop(process: Process) -> bool:
@@ -76,7 +77,7 @@ def stop(process: Process) -> bool:
     for number, seconds in ((signal.SIGTERM, _TERMINATE_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, number)
-        if wait_until(lambda: not _runs(process), seconds):
+        if wait_until(lambda: has_ended(process), seconds):
             return True
     raise TryLater(f"{process.name} (process {process.pid}) does not end; end it by hand")
 
@@ -113,11 +114,13 @@ def last_words(log: Path) -> str:
     return lines[-1][:200] if lines else "it said nothing"
 
 
-def _runs(process: Process) -> bool:
-    # A child of ours that ended stays until it is waited for.
+def has_ended(process: Process) -> bool:
+    """Looks after children, too: one of ours that ended stays in the system until it is waited for."""
+    if process.is_running:
+        return False
     with contextlib.suppress(ChildProcessError):
         os.waitpid(process.pid, os.WNOHANG)
-    return process.is_running
+    return True
 
 
 def _start_by_ps(pid: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from dlbc.adapters import keys
+from dlbc.cli import wallet
 from dlbc.cli.main import run
 
 pytestmark = pytest.mark.unit
@@ -76,6 +77,20 @@ def test_wallet_import__from_a_file__is_that_account(home: Path, capsys: pytest.
     assert json.loads(out)["address"] == ADDRESS
     assert KEY not in out + err
     assert KEY not in (home / "keys/bob.json").read_text()
+
+
+def test_wallet_import__typed_on_a_terminal__is_that_account(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The prompt hides what is typed; the answer is checked like a file's."""
+    monkeypatch.setattr(wallet, "ask_on_terminal", lambda: lambda _: KEY)
+
+    assert run(["wallet", "import", "bob", "--json"]) == 0
+    assert told(capsys)["address"] == ADDRESS
+
+    monkeypatch.setattr(wallet, "ask_on_terminal", lambda: lambda _: KEY[:-1])
+    assert run(["wallet", "import", "carol"]) == 1
+    assert "found 63 characters" in capsys.readouterr().err
 
 
 def test_wallet_import__no_file_and_no_terminal__is_usage(capsys: pytest.CaptureFixture[str]) -> None:
