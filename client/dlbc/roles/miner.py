@@ -100,6 +100,9 @@ class Miner:
                 elif self._has_something_left(task_id, index):
                     self._add(self.chain.task_posted(task_id), index, _new_record(task_id, index) | {"stage": "found"})
                     self.report("entry_found_on_chain", task_id=task_id, round=index)
+        owed = self.chain.credit(self.keys.address)
+        if owed > 0 and not self.entries:
+            self._withdraw(None, owed)
 
     def _has_something_left(self, task_id: TaskId, index: int) -> bool:
         entry = self.chain.entry(task_id, index, self.keys.address)
@@ -198,11 +201,11 @@ class Miner:
         if entry.is_sealed:
             self._note_speed(entry)
 
-    def _withdraw(self, entry: MinerEntry, amount: int) -> None:
+    def _withdraw(self, entry: MinerEntry | None, amount: int) -> None:
         receipt = self.chain.withdraw(self.keys.address)
         self.report(
             "money_arrived",
-            task_id=entry.task_id,
+            task_id=entry.task_id if entry else None,
             wei=amount,
             tx=receipt.tx_hash,
             block=receipt.block_number,

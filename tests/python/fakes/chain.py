@@ -6,7 +6,7 @@ the contracts' custom errors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from dlbc.adapters.signatures import recover_signer
@@ -89,10 +89,6 @@ class FakeMarket:
     opened: dict[RoundKey, list[ModelOpened]] = field(default_factory=dict)
     settled: dict[int, list[RoundSettled]] = field(default_factory=dict)
     transactions: list[tuple[Address, str]] = field(default_factory=list)
-    on_transaction: Callable[[Address, str], None] = lambda sender, call: None
-    """Called before a transaction takes effect: a test may raise here (a crash before it left)."""
-    after_transaction: Callable[[Address, str], None] = lambda sender, call: None
-    """Called after it took effect, before the sender hears of it (a crash after it left)."""
 
     def phase(self, task_id: int) -> PhaseInfo:
         """Derived from facts and the clock."""
@@ -672,13 +668,11 @@ class FakeChain:
     def _begin(self, call: str) -> Address:
         if self._account is None:
             raise Usage(f"{call}: no account")
-        self.state.on_transaction(self._account, call)
         return self._account
 
     def _end(self, call: str, task_id: TaskId | None = None) -> Receipt:
         assert self._account is not None
         self.state.transactions.append((self._account, call))
-        self.state.after_transaction(self._account, call)
         number = len(self.state.transactions)
         return Receipt(call, Hash32(number.to_bytes(32, "big")), number, 100_000, task_id)
 

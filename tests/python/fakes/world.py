@@ -1,0 +1,242 @@
+"""A whole market in memory with requesters and miners on it, and a way to break any of them at any step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlbc.adapters.signatures import recover_signer
+from dlbc.core.decide import Do
+from dlbc.core.task_file import TaskFile, parse_task_file
+from dlbc.core.types import Address, Locator, TaskId
+from dlbc.ports import Keys
+from dlbc.roles.auditor import Auditor
+from dlbc.roles.miner import Miner, MinerOptions
+from dlbc.roles.models import Models
+from dlbc.roles.requester import Requester
+from fakes.chain import FakeChain, FakeMarket
+from fakes.journal import MemoryJournal
+from fakes.keys import account
+from fakes.storage import MemoryStorage
+from fakes.trainer import FakeData, FakeTrainer
+
+TASK = """
+name = "clusters"
+[data]
+source = "clusters"
+[model]
+family = "mlp"
+[training]
+epochs = 5
+[money]
+bounty = "1 ether"
+[windows]
+train = "1h"
+release = "1h"
+reveal = "1h"
+open = "1h"
+challenge = "1h"
+[scoring]
+min_score = 0.5
+"""
+
+
+class Crash(BaseException):
+    """The process is gone. Not an Exception: nothing in the client may catch it."""
+
+
+@dataclass
+class Steps:
+    """Counts what a role does to the outside world, and ends it at one of those points."""
+
+    crash_at: int | None = None
+    taken: list[str] = field(default_factory=list)
+
+    def take(self, name: str) -> None:
+        """One more step. Raises Crash if it is the fatal one."""
+        self.taken.append(name)
+        if self.crash_at is not None and len(self.taken) == self.crash_at:
+            self.crash_at = None
+            raise Crash(f"step {len(self.taken)}: {name}")
+
+
+class FaultyJournal(MemoryJournal):
+    """A process may die right before or right after a write."""
+
+    def __init__(self, whole: MemoryJournal, steps: Steps) -> None:
+        self._records = whole._records
+        self._steps = steps
+
+    def put(self, kind: str, key: str, record: Mapping[str, Any]) -> None:
+        self._steps.take(f"before journal {kind}")
+        super().put(kind, key, record)
+        self._steps.take(f"after journal {kind}")
+
+
+class FaultyStorage(MemoryStorage):
+    """A process may die right before or right after an upload."""
+
+    def __init__(self, network: dict[Locator, bytes], steps: Steps) -> None:
+        super().__init__(network)
+        self._steps = steps
+
+    def add(self, data: bytes) -> Locator:
+        self._steps.take("before upload")
+        locator = super().add(data)
+        self._steps.take("after upload")
+        return locator
+
+
+@dataclass
+class World:
+    """Everything that outlives a process: the chain, the network of stored bytes, journals and disks."""
+
+    folder: Path
+    market: FakeMarket = field(default_factory=FakeMarket)
+    network: dict[Locator, bytes] = field(default_factory=dict)
+    journals: dict[str, MemoryJournal] = field(default_factory=dict)
+    events: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    data: FakeData = field(default_factory=FakeData)
+
+    @property
+    def task_file(self) -> TaskFile:
+        """A task for linear models."""
+        return parse_task_file(TASK)
+
+    @property
+    def onlooker(self) -> FakeChain:
+        """The market as nobody in particular."""
+        return FakeChain(self.market)
+
+    def requester(self, name: str = "requester", *, steps: Steps | None = None, keys: Keys | None = None) -> Requester:
+        """A requester process. Another one of the same name finds the same journal."""
+        used, steps = keys or account(name), steps or Steps()
+        chain = self._chain(used.address, steps)
+
+        @contextmanager
+        def open_journal() -> Iterator[MemoryJournal]:
+            yield FaultyJournal(self.journal(name), steps)
+
+        return Requester(
+            chain=chain,
+            storage=FaultyStorage(self.network, steps),
+            keys=used,
+            data=self.data,
+            trainer=FakeTrainer(),
+            open_journal=open_journal,
+            report=self._report(name),
+        )
+
+    def miner(
+        self,
+        name: str = "miner",
+        *,
+        noise: float = 0.0,
+        steps: Steps | None = None,
+        keys: Keys | None = None,
+        trainer: FakeTrainer | None = None,
+        **options: Any,
+    ) -> Miner:
+        """A miner process. Another one of the same name finds the same journal and the same disk."""
+        used, steps = keys or account(name), steps or Steps()
+        return Miner(
+            chain=self._chain(used.address, steps),
+            storage=FaultyStorage(self.network, steps),
+            keys=used,
+            trainer=trainer or FakeTrainer(noise),
+            journal=FaultyJournal(self.journal(name), steps),
+            folder=self.folder / name,
+            options=MinerOptions(**options),
+            report=self._report(name),
+        )
+
+    def auditor(self) -> Auditor:
+        """An auditor with its own connection to the network."""
+        return Auditor(self.onlooker, MemoryStorage(self.network), FakeTrainer(), recover_signer)
+
+    def models(self) -> Models:
+        """The settled models."""
+        return Models(self.onlooker, MemoryStorage(self.network), FakeTrainer())
+
+    def journal(self, name: str) -> MemoryJournal:
+        """What a name remembers."""
+        return self.journals.setdefault(name, MemoryJournal())
+
+    def lose_disk(self, name: str) -> None:
+        """Journal and files are gone."""
+        self.journals.pop(name, None)
+        folder = self.folder / name
+        if folder.exists():
+            folder.rename(self.folder / f"{name}-lost-{len(list(self.folder.iterdir()))}")
+
+    def heard(self, event: str, name: str | None = None) -> list[dict[str, Any]]:
+        """What was reported under an event's name."""
+        return [keys for who, what, keys in self.events if what == event and name in (None, who)]
+
+    def post(self) -> TaskId:
+        """One task, posted by the requester."""
+        requester = self.requester()
+        return requester.post(requester.prepare(self.task_file, self.folder))[0]
+
+    def play(
+        self,
+        tasks: TaskId | tuple[TaskId, ...],
+        *miners: Miner,
+        requester: Requester | None = None,
+        until: Callable[[], bool] = lambda: False,
+        most: int = 80,
+    ) -> None:
+        """Everybody acts; when nobody has anything to do, time moves to the end of the window."""
+        requester = requester or self.requester()
+        tasks = tasks if isinstance(tasks, tuple) else (tasks,)
+        for _ in range(most):
+            before = len(self.market.transactions), len(self.events)
+            decisions = [requester.step(task_id, may_release=True) for task_id in tasks]
+            for miner in miners:
+                miner.tick()
+            if until():
+                return
+            is_over = all(decision.do is Do.FINISH for decision in decisions) and all(
+                entry.is_done for miner in miners for entry in miner.entries.values()
+            )
+            if is_over:
+                return
+            waits = ("waiting", "phase", "training")
+            quiet = all(what in waits for _, what, _ in self.events[before[1] :])
+            if before[0] == len(self.market.transactions) and quiet and not self._someone_trains(miners):
+                warm = [task_id for task_id in tasks if not self.market.phase(task_id).phase.is_cold]
+                if warm:
+                    self.market.move_to_end_of_phase(min(warm, key=lambda task: self.market.phase(task).ends_at))
+        raise AssertionError(f"the task did not come to an end in {most} steps: {self.events[-10:]}")
+
+    def _someone_trains(self, miners: tuple[Miner, ...]) -> bool:
+        return any(entry.handle is not None for miner in miners for entry in miner.entries.values())
+
+    def _chain(self, address: Address, steps: Steps) -> FakeChain:
+        return FaultyChain(self.market, address, steps)
+
+    def _report(self, name: str) -> Callable[..., None]:
+        def report(event: str, **keys: Any) -> None:
+            self.events.append((name, event, keys))
+
+        return report
+
+
+class FaultyChain(FakeChain):
+    """A process may die right before a transaction leaves or right after it took effect."""
+
+    def __init__(self, market: FakeMarket, account: Address, steps: Steps) -> None:
+        super().__init__(market, account)
+        self._steps = steps
+
+    def _begin(self, call: str) -> Address:
+        self._steps.take(f"before {call}")
+        return super()._begin(call)
+
+    def _end(self, call: str, task_id: TaskId | None = None) -> Any:
+        receipt = super()._end(call, task_id)
+        self._steps.take(f"after {call}")
+        return receipt

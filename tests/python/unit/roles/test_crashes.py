@@ -1,0 +1,163 @@
+"""A process may die at any line: between any two things it does to the outside world, started again it goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dlbc.core.errors import Refused
+from dlbc.core.types import Phase, TaskId
+from fakes.keys import MoodyKeys, account
+from fakes.world import Crash, Steps, World
+
+pytestmark = pytest.mark.unit
+
+ETHER = 10**18
+
+
+def calls(world: World, name: str) -> list[str]:
+    """The transactions of an account that took effect."""
+    return [call for sender, call in world.market.transactions if sender == account(name).address]
+
+
+def post_and_release(world: World, steps: Steps | None = None) -> TaskId:
+    """What a requester does, in one process (`steps`) or in a new one."""
+    requester = world.requester(steps=steps)
+    task_id, _ = requester.post(requester.prepare(world.task_file, world.folder))
+    if world.onlooker.round(task_id, 0).commits == 0:
+        world.play(task_id, world.miner(), until=lambda: world.onlooker.round(task_id, 0).commits == 1)
+        world.market.now = world.onlooker.round(task_id, 0).train_end
+    if world.onlooker.round(task_id, 0).reveal_end == 0:
+        requester.release(task_id)
+    return task_id
+
+
+def count_steps(folder: Path) -> list[str]:
+    """Every step of an undisturbed requester."""
+    steps = Steps()
+    post_and_release(World(folder), steps)
+    return steps.taken
+
+
+def test_requester__killed_between_any_two_steps__posts_once_and_releases(tmp_path: Path) -> None:
+    """However often it is killed, there is one task, its money is paid once, and its test set gets released."""
+    names = count_steps(tmp_path / "whole")
+    assert {"before post", "after post", "before release", "after release", "after journal draft"} <= set(names)
+    for fatal in range(1, len(names) + 1):
+        world = World(tmp_path / str(fatal))
+        with pytest.raises(Crash):
+            post_and_release(world, Steps(fatal))
+        task_id = post_and_release(world)
+        where = f"killed at step {fatal} ({names[fatal - 1]})"
+        assert calls(world, "requester") == ["post", "release"], where
+        assert world.market.locked == 12 * ETHER // 10, where
+        assert world.onlooker.phase(task_id).phase is Phase.REVEALING, where
+
+
+def test_requester__journal_lost_after_posting__releases_from_its_wallet(tmp_path: Path) -> None:
+    """The test key comes back from the wallet, the rest of the preimage from the sealed test set."""
+    world = World(tmp_path)
+    task_id = world.post()
+    world.play(task_id, world.miner(), until=lambda: world.onlooker.round(task_id, 0).commits == 1)
+    world.market.move_to_end_of_phase(task_id)
+    world.lose_disk("requester")
+    world.requester().release(task_id)
+    assert world.onlooker.phase(task_id).phase is Phase.REVEALING
+
+
+def test_requester__journal_lost_and_another_wallet__says_what_is_missing(tmp_path: Path) -> None:
+    """Without journal and without the right wallet nothing is sent, and the sentence says what to use."""
+    world = World(tmp_path)
+    task_id = world.post()
+    world.play(task_id, world.miner(), until=lambda: world.onlooker.round(task_id, 0).commits == 1)
+    world.market.move_to_end_of_phase(task_id)
+    with pytest.raises(Refused, match="test key is not in this journal, and the wallet does not give it back"):
+        world.requester("somebody else").release(task_id)
+
+
+def test_requester__wallet_that_signs_differently__keeps_a_random_key_in_the_journal(tmp_path: Path) -> None:
+    """Such a wallet can post and release, but not without its journal."""
+    world = World(tmp_path)
+    keys = MoodyKeys(account("requester"))
+    requester = world.requester(keys=keys)
+    task_id, _ = requester.post(requester.prepare(world.task_file, world.folder))
+    world.play(
+        task_id,
+        world.miner(),
+        requester=requester,
+        until=lambda: world.onlooker.round(task_id, 0).commits == 1,
+    )
+    world.market.move_to_end_of_phase(task_id)
+    journal = world.journals.pop("requester")
+    with pytest.raises(Refused, match="the wallet does not give it back"):
+        world.requester(keys=keys).release(task_id)
+    world.journals["requester"] = journal
+    world.requester(keys=keys).release(task_id)
+    assert world.onlooker.phase(task_id).phase is Phase.REVEALING
+
+
+def mine(world: World, task_id: TaskId, steps: Steps | None = None) -> None:
+    """What a miner does until it is paid."""
+    world.play(task_id, world.miner(steps=steps))
+
+
+def test_miner__killed_between_any_two_steps__commits_once_and_is_paid(tmp_path: Path) -> None:
+    """However it is killed, started again it commits once, reveals once, opens, and gets everything it earned."""
+    world = World(tmp_path / "whole")
+    steps = Steps()
+    mine(world, world.post(), steps)
+    names = steps.taken
+    assert {"before commit", "after commit", "after reveal", "after open", "after withdraw"} <= set(names)
+    for fatal in range(1, len(names) + 1):
+        world = World(tmp_path / str(fatal))
+        task_id = world.post()
+        with pytest.raises(Crash):
+            mine(world, task_id, Steps(fatal))
+        mine(world, task_id)
+        where = f"killed at step {fatal} ({names[fatal - 1]})"
+        done = calls(world, "miner")
+        assert [done.count(call) for call in ("commit", "reveal", "open", "reclaim", "withdraw")] == [1] * 5, where
+        assert world.market.balances[account("miner").address] == 10_000 * ETHER + ETHER * 98 // 100, where
+
+
+def test_miner__disk_lost_anywhere_after_the_commit__still_reveals_and_collects(tmp_path: Path) -> None:
+    """Wallet, chain and IPFS are enough: proof from the recovery blob, model from its own sealed bytes."""
+    world = World(tmp_path / "whole")
+    steps = Steps()
+    mine(world, world.post(), steps)
+    names = steps.taken
+    for fatal in range(names.index("after commit") + 1, len(names) + 1):
+        world = World(tmp_path / str(fatal))
+        task_id = world.post()
+        with pytest.raises(Crash):
+            mine(world, task_id, Steps(fatal))
+        world.lose_disk("miner")
+        mine(world, task_id)
+        where = f"disk lost at step {fatal} ({names[fatal - 1]})"
+        assert world.onlooker.winner(task_id, 0).miner == account("miner").address, where
+        assert world.market.balances[account("miner").address] == 10_000 * ETHER + ETHER * 98 // 100, where
+        trained = world.heard("training_started", "miner")
+        assert len(trained) == 1, where
+
+
+def test_miner__wallet_that_signs_differently__works_from_its_journal(tmp_path: Path) -> None:
+    """Random secrets kept in the journal do what derived ones do, across a restart too."""
+    world = World(tmp_path)
+    task_id = world.post()
+    keys = MoodyKeys(account("miner"))
+    world.play(task_id, world.miner(keys=keys), until=lambda: world.onlooker.round(task_id, 0).commits == 1)
+    world.play(task_id, world.miner(keys=keys))
+    assert world.onlooker.winner(task_id, 0).miner == account("miner").address
+
+
+def test_miner__journal_restored_from_an_old_backup__trusts_the_chain(tmp_path: Path) -> None:
+    """A journal that disagrees with the committed digest is replaced by the recovery blob."""
+    world = World(tmp_path)
+    task_id = world.post()
+    world.play(task_id, world.miner(), until=lambda: world.onlooker.round(task_id, 0).commits == 1)
+    journal = world.journal("miner")
+    ((key, record),) = journal.all("entry")
+    journal.put("entry", key, record | {"proof": record["proof"] | {"sealed_model": "0x" + "11" * 32}})
+    world.play(task_id, world.miner())
+    assert world.onlooker.winner(task_id, 0).miner == account("miner").address
+    assert world.heard("entry_recovered", "miner")
