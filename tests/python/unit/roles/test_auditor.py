@@ -1,0 +1,264 @@
+"""The auditor on a market in memory: honest work passes, every kind of lie fails the check that is there for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dlbc.core.errors import NotFound, Refused, StorageUnreachable, VerificationFailed
+from dlbc.core.types import Phase, TaskId
+from dlbc.ports import TrainHandle, TrainJob
+from dlbc.roles import entry
+from dlbc.roles.auditor import Auditor, AuditReport
+from dlbc.roles.ledger import verify_ledger
+from fakes.keys import account
+from fakes.storage import MemoryStorage
+from fakes.trainer import FakeHandle, FakeTrainer
+from fakes.world import World
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Nothing has happened yet."""
+    return World(tmp_path)
+
+
+@pytest.fixture
+def settled(world: World) -> TaskId:
+    """One task, won by an honest miner against a weaker one."""
+    task_id = world.post()
+    world.play(task_id, world.miner("miner"), world.miner("weaker", noise=20.0))
+    return task_id
+
+
+def failing(report: AuditReport) -> set[str]:
+    """Names of the checks that fail."""
+    return {check.name for check in report.checks if not check.ok}
+
+
+def test_audit__honest_settled_task__passes_every_named_check(world: World, settled: TaskId) -> None:
+    """All that the issue lists is checked, and holds."""
+    report = world.auditor().audit(settled)
+    assert failing(report) == set()
+    assert report.passed
+    assert {
+        "ledger block hash",
+        "ledger links",
+        "winning record (contract)",
+        "signature (contract)",
+        "signature (off chain)",
+        "commitment opens",
+        "sealed bytes",
+        "unsealing",
+        "sha256 of the weights",
+        "architecture and limits",
+        "score recomputed",
+        "labels root",
+        "predictions root",
+        "watermark slot 0",
+        "difficulty",
+        "best qualifying claim",
+    } <= {check.name for check in report.checks}
+
+
+def test_audit__opened_but_not_settled__audits_the_leader(world: World) -> None:
+    """Before money moves the opened leader is audited, without the ledger checks."""
+    task_id = world.post()
+    world.play(task_id, world.miner(), until=lambda: world.onlooker.phase(task_id).phase is Phase.CHALLENGE)
+    report = world.auditor().audit(task_id)
+    assert report.passed
+    assert not report.is_settled
+
+
+def test_audit__nothing_opened_yet__refused_with_the_phase(world: World) -> None:
+    """There is nothing to audit before a leader opens."""
+    with pytest.raises(Refused, match="task 1 is in Training: there is nothing to audit"):
+        world.auditor().audit(world.post())
+
+
+def test_audit__round_that_does_not_exist__not_found(world: World, settled: TaskId) -> None:
+    """A round beyond the task's is refused by number."""
+    with pytest.raises(NotFound, match="there is no round 3"):
+        world.auditor().audit(settled, 3)
+
+
+def test_audit__ipfs_down__is_no_finding(world: World, settled: TaskId) -> None:
+    """A node of our own that is down says nothing about the claim: try again later."""
+    storage = MemoryStorage(world.network)
+    storage.is_down = True
+    whole = world.auditor()
+    auditor = Auditor(whole.chain, storage, whole.trainer, whole.recover_signer)
+    with pytest.raises(StorageUnreachable):
+        auditor.audit(settled)
+
+
+def sealed_model(world: World, task_id: TaskId) -> Any:
+    """Locator of the winner's part list."""
+    (claim,) = [event for event in world.onlooker.reveals(task_id, 0) if event.proof.miner == account("miner").address]
+    return claim.proof.sealed_model
+
+
+def test_audit__sealed_model_lost__fails_by_name(world: World, settled: TaskId) -> None:
+    """A model nobody serves does not stand."""
+    del world.network[sealed_model(world, settled)]
+    assert {"sealed bytes"} <= failing(world.auditor().audit(settled))
+
+
+def test_audit__sealed_model_replaced__fails_by_name(world: World, settled: TaskId) -> None:
+    """Bytes that do not hash to their CID are not believed."""
+    world.network[sealed_model(world, settled)] = b"something else"
+    assert {"sealed bytes"} <= failing(world.auditor().audit(settled))
+
+
+def test_audit__tampered_model_file__fails_its_digest(world: World, settled: TaskId, tmp_path: Path) -> None:
+    """One changed bit in a weight is caught, though the model still loads, scores and carries the mark."""
+    file = tmp_path / "pulled.safetensors"
+    models = world.models()
+    models.pull(models.settled(settled), file)
+    data = bytearray(file.read_bytes())
+    data[-4] ^= 1
+    file.write_bytes(bytes(data))
+    assert failing(world.auditor().audit(settled, model_file=file)) == {"sha256 of the weights"}
+
+
+def test_audit__another_model_file__fails_score_and_watermark_too(
+    world: World, settled: TaskId, tmp_path: Path
+) -> None:
+    """A file of the right shape that is somebody else's work fails wherever it differs."""
+    file = tmp_path / "random.safetensors"
+    from dlbc.adapters.ml.weights import save_model
+
+    chance = np.random.default_rng(7)
+    weights = {
+        "linears.0.weight": chance.normal(size=(10, 3300)).astype(np.float32),
+        "linears.0.bias": np.zeros(10, np.float32),
+    }
+    save_model(weights, file)
+    assert {"sha256 of the weights", "score recomputed", "watermark slot 0"} == failing(
+        world.auditor().audit(settled, model_file=file)
+    )
+
+
+def test_audit__claimed_score_not_the_model_s__fails_the_recomputed_score(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A miner that publishes the labels as its predictions wins the reveal and fails the audit."""
+
+    class Liar(FakeTrainer):
+        def predict(self, weights: Any, architecture: Any, x: Any, device: str = "cpu") -> Any:
+            honest = super().predict(weights, architecture, x, device)
+            return np.arange(len(honest)) % 10  # the labels of FakeData
+
+    task_id = world.post()
+    miner = world.miner(trainer=Liar(noise=20.0))
+    world.play(task_id, miner, until=lambda: world.onlooker.phase(task_id).phase is Phase.CHALLENGE)
+    assert failing(world.auditor().audit(task_id)) == {"score recomputed"}
+
+
+def test_audit__scores_do_not_follow_from_predictions__fails_by_name(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A miner that gives itself points for wrong predictions is caught from the published file alone."""
+    monkeypatch.setattr(entry, "top1_scores", lambda predictions, labels: np.ones(len(labels), np.int64))
+    task_id = world.post()
+    world.play(task_id, world.miner(noise=20.0), until=lambda: world.onlooker.phase(task_id).phase is Phase.CHALLENGE)
+    assert failing(world.auditor().audit(task_id)) == {"published scores"}
+
+
+def test_audit__model_marked_for_somebody_else__fails_the_watermark(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stolen model does not carry the thief's payload."""
+
+    class Thief(FakeTrainer):
+        def start(self, job: TrainJob) -> TrainHandle:
+            stolen = tuple(bytes(32) for _ in job.payloads)
+            return FakeHandle(self, replace(job, payloads=stolen))
+
+    detect = entry.watermark.detect
+    task_id = world.post()
+    miner = world.miner(trainer=Thief())
+
+    def always(weights: Any, key: bytes, slot: int, payload: bytes) -> Any:
+        return detect(weights, key, slot, bytes(32))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(entry.watermark, "detect", always)  # the thief does not check itself
+        world.play(task_id, miner, until=lambda: world.onlooker.phase(task_id).phase is Phase.CHALLENGE)
+    assert failing(world.auditor().audit(task_id)) == {"watermark slot 0"}
+
+
+def test_audit__ledger_rewritten__fails_hash_and_links(world: World, settled: TaskId) -> None:
+    """A node that shows another header than the stored one is caught."""
+    world.market.blocks[0] = replace(world.market.blocks[0], previous_hash=world.market.blocks[0].model_hash)
+    assert {"ledger links"} <= failing(world.auditor().audit(settled))
+
+
+def test_audit__payout_in_the_log_not_the_rules__fails_by_name(world: World, settled: TaskId) -> None:
+    """What the log says was paid is recomputed."""
+    event = world.market.settled[settled][0]
+    world.market.settled[settled] = [replace(event, paid_wei=event.paid_wei + 1)]
+    assert failing(world.auditor().audit(settled)) == {"payout, fee, royalty (wei)"}
+
+
+def test_audit__difficulty_misstated__fails_by_name(world: World, settled: TaskId) -> None:
+    """No queue length gives a made-up difficulty."""
+    world.market.posted[settled] = replace(world.market.posted[settled], difficulty=123)
+    assert {"difficulty"} <= failing(world.auditor().audit(settled))
+
+
+def test_ledger__two_blocks__verifies_and_a_changed_one_does_not(world: World, settled: TaskId) -> None:
+    """Every hash, link, winning record and sum is recomputed."""
+    requester = world.requester()
+    requester.forget(requester.prepare(world.task_file, world.folder))
+    second = requester.post(requester.prepare(world.task_file, world.folder))[0]
+    world.play(second, world.miner("miner"))
+    headers, checks = verify_ledger(world.onlooker)
+    assert (len(headers), checks.passed) == (2, True)
+    world.market.blocks[1] = replace(world.market.blocks[1], cumulative_difficulty=1)
+    _, broken = verify_ledger(world.onlooker)
+    assert {"block 1", "cumulative difficulty"} & {check.name for check in broken.done if not check.ok}
+
+
+def test_pull__bytes_not_the_recorded_model__leaves_the_output_alone(
+    world: World, settled: TaskId, tmp_path: Path
+) -> None:
+    """A model that fails its digest is never written over a good file, and no half file stays behind."""
+    output = tmp_path / "out" / "model.safetensors"
+    output.parent.mkdir()
+    output.write_bytes(b"precious")
+    models = world.models()
+    model = models.settled(settled)
+    forged = replace(
+        model, claim=replace(model.claim, proof=replace(model.claim.proof, model_hash=model.manifest.shards[0].sha256))
+    )
+    with pytest.raises(VerificationFailed, match="model: expected sha256"):
+        models.pull(forged, output)
+    assert [path.name for path in output.parent.iterdir()] == ["model.safetensors"]
+    assert output.read_bytes() == b"precious"
+
+
+def test_pull__settled_task__writes_the_recorded_model_and_verifies_it(
+    world: World, settled: TaskId, tmp_path: Path
+) -> None:
+    """The pulled file passes `model verify`, and carries exactly its own mark."""
+    models, output = world.models(), tmp_path / "model.safetensors"
+    model = models.settled(settled)
+    models.pull(model, output)
+    assert models.verify_file(model, output).passed
+    marks = models.marks_in(output, models.all())
+    assert [(mark.task_id, mark.is_detected) for mark in marks] == [(settled, True)]
+
+
+def test_models__not_settled_or_unknown__refused(world: World) -> None:
+    """Before the settlement there is no model to fetch, and an unknown digest is not found."""
+    task_id = world.post()
+    with pytest.raises(Refused, match="has no settled model to fetch yet"):
+        world.models().settled(task_id)
+    with pytest.raises(NotFound, match="the ledger has no model"):
+        world.models().by_hash(world.onlooker.task(task_id).terms_hash)
