@@ -87,18 +87,18 @@ contract MarketLens is IMarketLens {
         view
         returns (Lock memory bounty, Lock memory bond)
     {
-        (Phase phase,, uint40 endsAt) = market.phaseOf(taskId);
+        (Phase phase, bool due, uint40 endsAt) = market.phaseOf(taskId);
         Round memory round = market.roundOf(taskId, task.round);
         string memory freedBy = "advance(taskId)";
         uint40 freeAt = endsAt;
-        if (phase == Phase.Training && round.commits == 0 && task.round == 0) {
+        if (phase == Phase.Training && !due && round.commits == 0 && task.round == 0) {
             (freedBy, freeAt) = ("cancel(taskId)", task.postedAt);
         } else if (phase == Phase.Training && round.commits != 0) {
             (freedBy, freeAt) = ("release(taskId, testSet, testKey), then advance(taskId)", 0);
-        } else if (phase == Phase.Releasing) {
+        } else if (phase == Phase.Releasing && !due) {
             freedBy = "release(taskId, testSet, testKey), else advance(taskId) with half of the bond lost";
         } else if (round.leader != address(0) && phase != Phase.Challenge) {
-            (freedBy, freeAt) = ("open(...) by the leader, then advance(taskId)", 0);
+            (freedBy, freeAt) = ("open(...) by the leader, or its strike by advance(taskId)", 0);
         }
         bounty =
             Lock(LockKind.Bounty, task.round, uint256(task.bountyWei) * (task.rounds - task.round), freeAt, freedBy);

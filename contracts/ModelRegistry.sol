@@ -59,7 +59,8 @@ contract ModelRegistry is IModelRegistry {
         winner.modelHash = modelHash;
         winner.proofDigest = proofDigest;
         winner.watermarkRoot = watermarkRoot;
-        winner.parentModel = parentModel;
+        // a later round's parent is the previous winner, which is stored already
+        if (round == 0) winner.parentModel = parentModel;
     }
 
     /// @inheritdoc IModelRegistry
@@ -123,12 +124,13 @@ contract ModelRegistry is IModelRegistry {
 
     /// @inheritdoc IModelRegistry
     function royaltyReceiver(uint256 taskId, uint16 round) external view returns (address) {
-        return minerOf(_winners[taskId][round].parentModel);
+        return minerOf(_parentOf(taskId, round));
     }
 
     /// @inheritdoc IModelRegistry
-    function winnerOf(uint256 taskId, uint16 round) external view returns (Winner memory) {
-        return _winners[taskId][round];
+    function winnerOf(uint256 taskId, uint16 round) external view returns (Winner memory winner) {
+        winner = _winners[taskId][round];
+        if (winner.modelHash != 0) winner.parentModel = _parentOf(taskId, round);
     }
 
     /// @inheritdoc IModelRegistry
@@ -164,6 +166,11 @@ contract ModelRegistry is IModelRegistry {
     /// @inheritdoc IModelRegistry
     function head() external view returns (uint64 blocks, bytes32 headHash, uint128 cumulativeDifficulty) {
         return (_head.blocks, _headHash(), _head.cumulativeDifficulty);
+    }
+
+    /// @dev Zero is no model, and minerOf(0) is zero: a zero modelHash is never eligible.
+    function _parentOf(uint256 taskId, uint16 round) private view returns (bytes32) {
+        return round == 0 ? _winners[taskId][0].parentModel : _winners[taskId][round - 1].modelHash;
     }
 
     function _headHash() private view returns (bytes32) {

@@ -38,6 +38,7 @@ library Errors {
     error Market_WrongSlotPath(bytes32 given, bytes32 expected);
     // money
     error Market_NothingToReclaim(address miner);
+    /// @dev until = 0: until the round is cold
     error Market_DepositLocked(address miner, uint256 until);
     error Market_NothingToWithdraw(address account);
     error Market_TransferFailed(address to, uint256 amountWei);

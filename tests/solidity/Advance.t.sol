@@ -298,6 +298,7 @@ contract AdvanceTest is Scenario {
         assertEq(royalty, market.creditOf(alice) - before, "royalty");
         assertEq(BOUNTY - fee - royalty, market.creditOf(bob), "winner");
         assertEq(2 * fee, market.creditOf(treasury), "fees");
+        assertEq(registry.winnerOf(id, 0).modelHash, registry.winnerOf(id, 1).parentModel, "parent");
         assertEq(terms(2).bondWei, market.creditOf(requester), "bond");
         market.reclaim(id, 0, alice);
         market.reclaim(id, 1, bob);
