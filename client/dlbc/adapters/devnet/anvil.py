@@ -18,7 +18,11 @@ CHAIN_ID = 31337
 MNEMONIC = "test test test test test test test test test test test junk"
 """Anvil's own; its keys are known to everybody."""
 
+CACHE = "cache"
+"""Folder of past states; of no use to the next run."""
+
 _STATE_SECONDS = 5
+_MAX_PAST_STATES = 200  # on disk, 0.3 MB each; without a limit 25 GB a day. Blocks and logs stay
 _TIMEOUT_SECONDS = 20.0
 _MAX_ANSWER_BYTES = 1 << 24
 _MAGIC_SCRIPT = b"#!"
@@ -56,7 +60,8 @@ def anvil_command(binary: Path, port: int, folder: Path) -> list[str | Path]:
     return [
         *(binary, "--quiet", "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(CHAIN_ID)),
         *("--mnemonic", MNEMONIC, "--block-time", "1", "--mixed-mining"),
-        *("--state", state_file(folder), "--state-interval", str(_STATE_SECONDS), "--cache-path", folder / "cache"),
+        *("--state", state_file(folder), "--state-interval", str(_STATE_SECONDS)),
+        *("--cache-path", folder / CACHE, "--max-persisted-states", str(_MAX_PAST_STATES)),
     ]
 
 

@@ -276,9 +276,9 @@ def _add_part(request: Request, part: Part, *, only_hash: bool, pin: bool) -> di
                 raise BodyTooLarge
             file.write(block)
         file.flush()
-        before = () if pin or only_hash else request.node.pins(request.deadline)
-        cid = request.node.add(Path(file.name), request.deadline, only_hash=only_hash)
-        if not pin and not only_hash and cid not in before:
+        cid = request.node.add(Path(file.name), request.deadline, only_hash=only_hash or not pin)
+        if not pin and not only_hash and not request.node.is_pinned(cid, request.deadline):
+            request.node.add(Path(file.name), request.deadline, only_hash=False)
             request.node.unpin(cid, request.deadline)
     return {"Name": part.file_name or cid, "Hash": cid, "Size": str(size)}
 
@@ -319,13 +319,15 @@ def _pin_rm(request: Request) -> Answer:
 
 
 def _pin_ls(request: Request) -> Answer:
-    asked = request.cids() if "arg" in request.query else []
-    pinned = request.node.pins(request.deadline)
-    for cid in asked:
-        if cid not in pinned:
-            raise NodeError(f"path '{cid}' is not pinned")
+    if "arg" not in request.query:
+        found = request.node.pins(request.deadline)
+    else:
+        found = request.cids()
+        for cid in found:
+            if not request.node.is_pinned(cid, request.deadline):
+                raise NodeError(f"path '{cid}' is not pinned")
     # The library does not tell roots from the blocks below them.
-    return {"Keys": {cid: {"Type": "recursive"} for cid in asked or pinned}}
+    return {"Keys": {cid: {"Type": "recursive"} for cid in found}}
 
 
 def _swarm_connect(request: Request) -> Answer:

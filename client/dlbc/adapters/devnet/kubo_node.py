@@ -147,6 +147,7 @@ class KuboNode:
         self._lock = threading.Lock()
         self._closed = False
         self._connected: dict[str, None] = {}
+        self._known_pins: set[str] = set()
         self._pipes = repo / "pipes"
         self._pipes.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in self._pipes.iterdir():
@@ -162,13 +163,23 @@ class KuboNode:
 
     def add(self, file: Path, deadline: float, *, only_hash: bool) -> str:
         """The CIDv0, pinned unless only hashed."""
-        return str(self._call(deadline, "add", str(file), only_hash))
+        cid = str(self._call(deadline, "add", str(file), only_hash))
+        if not only_hash:
+            self._known_pins.add(cid)
+        return cid
+
+    def is_pinned(self, cid: str, deadline: float) -> bool:
+        """Quick for what was pinned since the start; the library's list walks every block there is."""
+        if cid not in self._known_pins and cid in self.pins(deadline):
+            self._known_pins.add(cid)
+        return cid in self._known_pins
 
     def pins(self, deadline: float) -> list[str]:
         """Everything pinned; the library does not tell roots from what is below them."""
         return list(self._call(deadline, "pins"))
 
     def unpin(self, cid: str, deadline: float) -> None:
+        self._known_pins.discard(cid)
         self._call(deadline, "unpin", cid)
 
     def pin(self, cid: str, deadline: float, *, max_bytes: int) -> None:
@@ -179,6 +190,7 @@ class KuboNode:
             if count > max_bytes:
                 raise NodeError(f"the file has more than the {max_bytes} bytes this node fetches")
         self._call(deadline, "pin", cid)
+        self._known_pins.add(cid)
 
     def connect(self, address: str, deadline: float) -> None:
         self._call(deadline, "connect", address)

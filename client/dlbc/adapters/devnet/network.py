@@ -219,11 +219,18 @@ def _with_chain(network: Network, wanted_port: int, environment: dict[str, str],
         stop(network.chain)
     folder = _folder(network.home)
     saved = anvil.saved_time(folder)
-    port = _port(wanted_port, network.chain)
-    command = anvil.anvil_command(anvil.find_anvil(environment, Path.cwd()), port, folder)
-    process = start("chain", command, port, folder / "chain.log", dies_with_parent=dies_with_parent)
-    network = _save(dataclasses.replace(network, chain=process))
-    _await(lambda: _chain_answers(network), process, folder / "chain.log")
+    binary = anvil.find_anvil(environment, Path.cwd())
+    shutil.rmtree(folder / anvil.CACHE, ignore_errors=True)
+
+    def attempt(network: Network) -> Network:
+        port = _port(wanted_port, network.chain)
+        command = anvil.anvil_command(binary, port, folder)
+        process = start("chain", command, port, folder / "chain.log", dies_with_parent=dies_with_parent)
+        network = _save(dataclasses.replace(network, chain=process))
+        _await(lambda: _chain_answers(network), process, folder / "chain.log")
+        return network
+
+    network = _again(attempt, network)
     anvil.repair_time(network.rpc_url, saved)
     return network
 
@@ -234,13 +241,17 @@ def _with_ipfs(network: Network, wanted_port: int, dies_with_parent: bool) -> Ne
             return network
         stop(network.ipfs)
     folder = _folder(network.home)
-    port, swarm_port = _port(wanted_port, network.ipfs), free_port(network.swarm_port)
-    command: list[str | Path] = [sys.executable, "-m", "dlbc.adapters.devnet.kubo", "--repo", folder / "ipfs"]
-    command += ["--port", str(port), "--swarm-port", str(swarm_port)]
-    process = start("ipfs", command, port, folder / "ipfs.log", dies_with_parent=dies_with_parent)
-    network = _save(dataclasses.replace(network, ipfs=process, swarm_port=swarm_port))
-    _await(lambda: _ipfs_answers(network), process, folder / "ipfs.log")
-    return network
+
+    def attempt(network: Network) -> Network:
+        port, swarm_port = _port(wanted_port, network.ipfs), free_port(network.swarm_port)
+        command: list[str | Path] = [sys.executable, "-m", "dlbc.adapters.devnet.kubo", "--repo", folder / "ipfs"]
+        command += ["--port", str(port), "--swarm-port", str(swarm_port)]
+        process = start("ipfs", command, port, folder / "ipfs.log", dies_with_parent=dies_with_parent)
+        network = _save(dataclasses.replace(network, ipfs=process, swarm_port=swarm_port))
+        _await(lambda: _ipfs_answers(network), process, folder / "ipfs.log")
+        return network
+
+    return _again(attempt, network)
 
 
 def _with_contracts(network: Network) -> Network:
@@ -357,6 +368,14 @@ def _alone(home: Path) -> Iterator[None]:
 
 def _stop_all(network: Network) -> list[str]:
     return [process.name for process in (network.ipfs, network.chain) if process is not None and stop(process)]
+
+
+def _again(attempt: Callable[[Network], Network], network: Network) -> Network:
+    """Once more on other ports: between finding a free one and using it somebody may have come first."""
+    try:
+        return attempt(network)
+    except Refused:
+        return attempt(dataclasses.replace(network, swarm_port=0))
 
 
 def _port(wanted: int, last: Process | None) -> int:
