@@ -40,7 +40,7 @@ class KuboProcess:
         self.repo.parent.mkdir(parents=True, exist_ok=True)
         words = [sys.executable, "-m", "dlbc.adapters.devnet.kubo", "--repo", str(self.repo), "--port", str(self.port)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([*words, *self._flags], stdout=log, stderr=log)
+            self.process = subprocess.Popen([*words, *self._flags], stdout=log, stderr=log, cwd=self.repo.parent)
         if not wait_until(self._answers, START_SECONDS):
             self.stop()
             raise AssertionError(f"the node did not start: {self.log.read_text()[-500:]}")

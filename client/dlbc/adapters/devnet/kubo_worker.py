@@ -112,8 +112,19 @@ def loopback_config(config: dict[str, Any], swarm_port: int) -> dict[str, Any]:
     return config
 
 
+def _keep_quiet(repo: Path) -> None:
+    """The library writes every step into ./kubo.log, for ever: gives it a folder of its own where that leads nowhere."""
+    folder = repo / "library"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = folder / "kubo.log"
+    if not log.is_symlink():
+        log.symlink_to(os.devnull)
+    os.chdir(folder)
+
+
 def main(arguments: list[str]) -> int:
-    repo, swarm_port = Path(arguments[0]), int(arguments[1])
+    repo, swarm_port = Path(arguments[0]).absolute(), int(arguments[1])
+    _keep_quiet(repo)
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever the library prints goes to the log
     lock = threading.Lock()

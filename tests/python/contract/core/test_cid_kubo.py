@@ -34,6 +34,6 @@ def test_locator_of__sizes_where_the_tree_grows__agrees_with_kubo(tmp_path: Path
         file.write_bytes(data[:size])
 
     command = [sys.executable, "-c", KUBO, str(tmp_path / "repository"), *map(str, files)]
-    output = subprocess.run(command, capture_output=True, check=True, timeout=120).stdout
+    output = subprocess.run(command, capture_output=True, check=True, timeout=120, cwd=tmp_path).stdout
 
     assert json.loads(output.splitlines()[-1]) == [to_cid(locator_of(data[:size])) for size in SIZES]

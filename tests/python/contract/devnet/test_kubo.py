@@ -332,6 +332,15 @@ def test_process__its_kubo_is_killed__answers_again(tmp_path: Path) -> None:
         assert ask(node, f"cat?arg={cid}") == (200, b"kept")
 
 
+def test_process__at_work__writes_nothing_where_it_was_started(tmp_path: Path) -> None:
+    """The library logs every step into its working directory; that must not be the user's, nor grow."""
+    with KuboProcess(tmp_path) as node:
+        add(node, b"something")
+        assert {file.name for file in tmp_path.iterdir()} == {"ipfs", "ipfs.log"}
+        (log,) = (node.repo / "library").iterdir()
+        assert log.resolve() == Path(os.devnull)
+
+
 def test_process__killed__leaves_no_kubo_behind(tmp_path: Path) -> None:
     """The library's process ends with the one that serves it."""
     with KuboProcess(tmp_path) as node:
