@@ -113,7 +113,7 @@ def loopback_config(config: dict[str, Any], swarm_port: int) -> dict[str, Any]:
 
 
 def _keep_quiet(repo: Path) -> None:
-    """The library writes every step into ./kubo.log, for ever: gives it a folder of its own where that leads nowhere."""
+    """The library writes every step into ./kubo.log, for ever: it gets a folder where that file leads nowhere."""
     folder = repo / "library"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     log = folder / "kubo.log"
