@@ -45,7 +45,7 @@ check: setup ## the fast part: format, lint, types, layers, unit tests
 	@echo "== layers"
 	@lint-imports --no-cache
 	@echo "== Python tests: unit"
-	@pytest -q -m unit
+	@pytest -q -m unit -n 2
 
 deep: setup ## long fuzz and property tests
 	@FUZZ_RUNS=10000 node node_modules/hardhat/dist/src/cli.js test solidity
