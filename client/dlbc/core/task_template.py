@@ -10,7 +10,7 @@ from dlbc.core.errors import BadInput
 _MODELS = {
     ("digits", "mlp"): ("hidden = [256, 128]", 30, "0.9"),
     ("digits", "cnn"): ("channels = [32, 64]\nhidden = [64]", 20, "0.9"),
-    ("fashion-mnist", "mlp"): ("hidden = [256, 128]", 8, "0.85"),
+    ("fashion-mnist", "mlp"): ("hidden = [512, 256]", 15, "0.85"),
     ("fashion-mnist", "cnn"): ("channels = [32, 64]\nhidden = [128]", 4, "0.85"),
 }
 

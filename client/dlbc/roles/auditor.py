@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -57,6 +57,7 @@ from dlbc.core.types import (
     Task,
     TaskId,
     TaskPosted,
+    Workload,
 )
 from dlbc.ports import Chain, Dataset, Storage, Trainer
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_sealed, write_atomically
@@ -271,23 +272,26 @@ class _Audit:
         manifest = self.checks.attempt("manifest", "a well-formed manifest", lambda: manifest_from_bytes(data))
         if manifest is None:
             return None
-        self.checks.equal("workload", terms.workload, workload_of(manifest))
+        stated, recomputed = terms.workload, workload_of(manifest)
+        self.checks.that(
+            "workload",
+            stated == recomputed,
+            _workload_in_words(stated),
+            _workload_in_words(recomputed),
+        )
         self._check_difficulty(manifest)
         return manifest
 
     def _check_difficulty(self, manifest: Manifest) -> None:
-        """The queue at posting is the one factor that is not in the manifest: it is between 1 and the task's id."""
-        params, workload = self.chain.params(), workload_of(manifest)
-        queue = next(
-            (
-                queue
-                for queue in range(1, self.task_id + 1)
-                if difficulty(workload, queue, params) == self.posted.difficulty
-            ),
-            None,
+        """Three factors follow from the manifest, the queue at posting from the log."""
+        queue = self.chain.queue_at_posting(self.task_id)
+        found = difficulty(workload_of(manifest), queue, self.chain.params())
+        self.checks.that(
+            "difficulty",
+            found == self.posted.difficulty == self.task.difficulty,
+            str(self.task.difficulty),
+            f"{found} with a queue of {queue}",
         )
-        found = f"recomputed with a queue of {queue}" if queue else "no queue length gives it"
-        self.checks.that("difficulty", queue is not None, str(self.posted.difficulty), found)
 
     # ------------------------------------------------------------------ the model
 
@@ -458,6 +462,10 @@ def _unseal_to(model: Path, parts: list[Path], key: bytes) -> int:
     """Writes the plaintext and returns its size."""
     write_atomically(model, seal.unseal((part.read_bytes() for part in parts), key))
     return model.stat().st_size
+
+
+def _workload_in_words(workload: Workload) -> str:
+    return ", ".join(f"{field.name} {getattr(workload, field.name)}" for field in fields(workload))
 
 
 def _same(what: str, same: bool) -> str:

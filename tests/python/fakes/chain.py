@@ -88,6 +88,8 @@ class FakeMarket:
     revealed: dict[RoundKey, list[ClaimRevealed]] = field(default_factory=dict)
     opened: dict[RoundKey, list[ModelOpened]] = field(default_factory=dict)
     settled: dict[int, list[RoundSettled]] = field(default_factory=dict)
+    ended: list[tuple[int, int]] = field(default_factory=list)
+    """(task that went cold, tasks posted until then), in order."""
     transactions: list[tuple[Address, str]] = field(default_factory=list)
 
     def phase(self, task_id: int) -> PhaseInfo:
@@ -234,6 +236,10 @@ class FakeChain:
     def task_posted(self, task_id: TaskId) -> TaskPosted:
         self.task(task_id)
         return self.state.posted[task_id]
+
+    def queue_at_posting(self, task_id: TaskId) -> int:
+        self.task(task_id)
+        return task_id - sum(posted < task_id for _, posted in self.state.ended)
 
     def commits(self, task_id: TaskId, round: int) -> list[ModelCommitted]:
         return list(self.state.committed.get((task_id, round), []))
@@ -584,6 +590,7 @@ class FakeChain:
 
     def _finish(self, task_id: TaskId, outcome: Outcome) -> None:
         self.state.tasks[task_id] = replace(self.state.tasks[task_id], outcome=outcome)
+        self.state.ended.append((task_id, len(self.state.tasks)))
 
     def _set_round(self, task_id: TaskId, index: int, **facts: object) -> None:
         self.state.rounds[task_id, index] = replace(self.state.rounds[task_id, index], **facts)  # type: ignore[arg-type]

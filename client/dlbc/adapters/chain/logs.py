@@ -15,7 +15,9 @@ _METHOD = "eth_getLogs"
 def read_logs(
     rpc: Rpc, address: Address, event: abi.Event, indexed: Sequence[int], first: int, last: int
 ) -> list[dict[str, Any]]:
-    """Decoded logs of one event in blocks first … last, oldest first; `indexed` are its leading indexed numbers.
+    """Decoded logs of one event in blocks first … last, oldest first, each with block_number and log_index.
+
+    `indexed` are the event's leading indexed numbers.
 
     A range that the node refuses is halved. Raises RpcError when it refuses even one block, VerificationFailed for
     logs that are malformed or were not asked for.
@@ -38,7 +40,8 @@ def read_logs(
             if log.get("removed") is True:
                 continue
             values = decode_log(rpc, event, log, address, topics)
-            found.append((values["block_number"], rpc.as_quantity(_METHOD, log.get("logIndex")), values))
+            values["log_index"] = rpc.as_quantity(_METHOD, log.get("logIndex"))
+            found.append((values["block_number"], values["log_index"], values))
         first = end + 1
     return [values for _, _, values in sorted(found, key=lambda row: row[:2])]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -235,6 +235,21 @@ class Web3Chain:
             return posted
         raise _no_task(task_id)
 
+    def queue_at_posting(self, task_id: TaskId) -> int:
+        """Tasks not yet cold right after this one was posted, itself included, counted from the log."""
+        postings = {int(values["task_id"]): values for values in self._logs("TaskPosted")}
+        if task_id not in postings:
+            raise _no_task(task_id)
+        moment = _place(postings[task_id])
+        ends = [values for event in ("TaskCancelled", "TaskVoided", "TaskAborted") for values in self._logs(event)]
+        for values in self._logs("RoundSettled"):
+            posting = postings.get(int(values["task_id"]))
+            if posting is not None and values["round"] + 1 == len(posting["test_commitments"]):
+                ends.append(values)
+        return sum(_place(values) <= moment for values in postings.values()) - sum(
+            _place(values) < moment for values in ends
+        )
+
     def commits(self, task_id: TaskId, round: int) -> list[ModelCommitted]:
         """Commits and replacements of a round, oldest first."""
         return [codec.build(ModelCommitted, values) for values in self._logs("ModelCommitted", task_id, round)]
@@ -450,6 +465,11 @@ class Web3Chain:
 
 def _receipt(call: str, mined: Mined, task_id: TaskId | None = None) -> Receipt:
     return Receipt(call, mined.tx_hash, mined.block_number, mined.gas_used, task_id)
+
+
+def _place(values: Mapping[str, Any]) -> tuple[int, int]:
+    """Where in the chain's log an event stands."""
+    return int(values["block_number"]), int(values["log_index"])
 
 
 def _no_task(task_id: int) -> NotFound:

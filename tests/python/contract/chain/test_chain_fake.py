@@ -77,6 +77,7 @@ class Pair:
             assert replace(real.task_posted(task_id), block_number=0) == replace(
                 fake.task_posted(task_id), block_number=0
             )
+            assert real.queue_at_posting(task_id) == fake.queue_at_posting(task_id)
             assert real.settlements(task_id) == fake.settlements(task_id)
             for index in range(real.task(task_id).rounds):
                 assert real.round(task_id, index) == fake.round(task_id, index)
