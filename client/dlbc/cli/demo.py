@@ -86,7 +86,7 @@ def _show(outcome: Outcome, output: Path) -> None:
                 row["taskId"],
                 row["phase"],
                 render.short(row["winner"]),
-                f"{row['total']} of {row['samples']}",
+                f"{row['total']}/{row['samples']}",
                 render.ppm(row["scorePpm"]),
                 render.difficulty(row["difficulty"]),
                 row["audit"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,7 +167,6 @@ def show(settings: Settings, task_id: int) -> None:
     render.facts(
         f"Task {task_id}: {facts.phase.phase.label}{' (due)' if facts.phase.due else ''}",
         {
-            "next": following,
             "ends": f"{render.moment(facts.phase.ends_at)} UTC" if facts.phase.ends_at else "-",
             "requester": facts.task.requester,
             "round": f"{facts.task.round + 1} of {facts.task.rounds}",
@@ -181,6 +181,7 @@ def show(settings: Settings, task_id: int) -> None:
             "manifest": render.cid(posted.terms.manifest),
         },
     )
+    click.echo("\n".join(textwrap.wrap(following, render.WIDTH)))
     if locks:
         render.table(
             "Locked money",

@@ -11,7 +11,7 @@ _MODELS = {
     ("digits", "mlp"): ("hidden = [256, 128]", 30, "0.9"),
     ("digits", "cnn"): ("channels = [32, 64]\nhidden = [64]", 20, "0.9"),
     ("fashion-mnist", "mlp"): ("hidden = [512, 256]", 15, "0.85"),
-    ("fashion-mnist", "cnn"): ("channels = [32, 64]\nhidden = [128]", 4, "0.85"),
+    ("fashion-mnist", "cnn"): ("channels = [32, 64]\nhidden = [128]", 6, "0.85"),
 }
 
 _TEMPLATE = """\

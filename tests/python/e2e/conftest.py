@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 from dlbc import bootstrap
 from dlbc.adapters.devnet.network import LocalNetwork, Network
+from dlbc.core.types import Phase, TaskId
 from dlbc.ports import Chain
 
 STEP_SECONDS = 90.0
+ETHER = 10**18
 
 
 class Process:
@@ -118,6 +120,18 @@ class Site:
         path.write_text("\n".join(lines) + "\n")
         return path
 
+    def settle(self, task_id: TaskId) -> None:
+        """Moves the clock through all windows as soon as everybody has done what a window is for."""
+        watch = self.start("requester", "task", "watch", str(task_id), "--release")
+        self.network.advance_time(to=self.chain.round(task_id, 0).train_end)
+        commits = self.chain.round(task_id, 0).commits
+        watch.until(lambda: self.chain.round(task_id, 0).reveals == commits, "the reveals")
+        self.network.advance_time(to=self.chain.round(task_id, 0).reveal_end)
+        watch.until(lambda: self.chain.round(task_id, 0).challenge_end, "the opening")
+        self.network.advance_time(to=self.chain.round(task_id, 0).challenge_end)
+        assert watch.wait() == 0
+        assert self.chain.phase(task_id).phase is Phase.SETTLED
+
     def address(self, account: str) -> Any:
         """An account's address."""
         return self.network.keys(account).address
@@ -130,3 +144,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ExitStack() as stack:
         network = stack.enter_context(LocalNetwork(folder / "home", fresh=True))
         yield Site(network, folder, stack)
+
+
+@pytest.fixture(scope="session")
+def settled(site: Site) -> TaskId:
+    """A task whose miner was killed after its commit, was started again, revealed, opened and was paid."""
+    task_id = TaskId(site.run("requester", "task", "post", str(site.task_file("killed")), "--yes")["taskId"])
+    miner1, me = ("miner", "run", "--device", "cpu", "--task", str(task_id)), site.address("miner1")
+    before = site.chain.balance(me)
+    first = site.start("miner1", *miner1)
+    first.until(lambda: site.chain.entry(task_id, 0, me).commit_seq, "the commit")
+    first.kill()
+    again = site.start("miner1", *miner1, "--once")
+    again.until(lambda: again.events("miner_started"), "the restart")
+    site.settle(task_id)
+    assert again.wait() == 0
+    assert again.events("training_started") == []
+    assert site.chain.entry(task_id, 0, me).holds_deposit is False
+    assert site.chain.balance(me) - before > ETHER * 97 // 100
+    assert again.events("money_arrived")[-1]["wei"] == ETHER * 98 // 100 + ETHER // 10
+    return task_id

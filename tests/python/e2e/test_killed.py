@@ -15,42 +15,6 @@ from dlbc.core.types import Phase, TaskId
 
 pytestmark = pytest.mark.e2e
 
-ETHER = 10**18
-
-
-def settle(site: Site, task_id: TaskId, watch_arguments: tuple[str, ...] = ()) -> None:
-    """Moves the clock through all windows as soon as everybody has done what a window is for."""
-    watch = site.start("requester", "task", "watch", str(task_id), "--release")
-    chain = site.chain
-    site.network.advance_time(to=chain.round(task_id, 0).train_end)
-    commits = chain.round(task_id, 0).commits
-    watch.until(lambda: chain.round(task_id, 0).reveals == commits, "the reveals")
-    site.network.advance_time(to=chain.round(task_id, 0).reveal_end)
-    watch.until(lambda: chain.round(task_id, 0).challenge_end, "the opening")
-    site.network.advance_time(to=chain.round(task_id, 0).challenge_end)
-    assert watch.wait() == 0
-    assert chain.phase(task_id).phase is Phase.SETTLED
-
-
-@pytest.fixture(scope="module")
-def settled(site: Site) -> TaskId:
-    """A task whose miner was killed after its commit, lost its disk, was started again, and was paid."""
-    task_id = TaskId(site.run("requester", "task", "post", str(site.task_file("killed")), "--yes")["taskId"])
-    miner1, me = ("miner", "run", "--device", "cpu", "--task", str(task_id)), site.address("miner1")
-    before = site.chain.balance(me)
-    first = site.start("miner1", *miner1)
-    first.until(lambda: site.chain.entry(task_id, 0, me).commit_seq, "the commit")
-    first.kill()
-    again = site.start("miner1", *miner1, "--once")
-    again.until(lambda: again.events("miner_started"), "the restart")
-    settle(site, task_id)
-    assert again.wait() == 0
-    assert again.events("training_started") == []
-    assert site.chain.entry(task_id, 0, me).holds_deposit is False
-    assert site.chain.balance(me) - before > ETHER * 97 // 100
-    assert again.events("money_arrived")[-1]["wei"] == ETHER * 98 // 100 + ETHER // 10
-    return task_id
-
 
 def test_miner__killed_after_its_commit_and_started_again__reveals_and_collects(site: Site, settled: TaskId) -> None:
     """The second process finds its entry, does not train again, and takes the prize and the deposit home."""
@@ -68,7 +32,7 @@ def test_miner__disk_lost_after_its_commit__reveals_from_wallet_and_network(site
     shutil.rmtree(site.network.home / f"miner-{me}")
     again = site.start("miner2", *arguments, "--once")
     again.until(lambda: again.events("entry_found_on_chain"), "finding its entry")
-    settle(site, task_id)
+    site.settle(task_id)
     assert again.wait() == 0
     assert again.events("entry_recovered")
     assert again.events("model_recovered")

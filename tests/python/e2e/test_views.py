@@ -1,0 +1,59 @@
+"""What people and scripts see of a finished task."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Site
+from dlbc.core.types import TaskId
+
+pytestmark = pytest.mark.e2e
+
+COLUMNS = 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("task", "list", "--all"), ("Settled", "1 ether")),
+        (("task", "show", "{task}"), ("Task {task}: Settled", "The winner is paid", "requester")),
+        (("miner", "status"), ("credit in the market", "leads", "Settled")),
+        (("audit", "{task}"), ("✓", "watermark slot 0", "PASS: all")),
+        (("ledger", "show"), ("height", "score")),
+        (("ledger", "verify"), ("links to genesis", "The ledger holds.")),
+        (("bench",), ("gas",)),
+    ],
+)
+def test_view__for_people__says_what_matters_in_80_columns(
+    site: Site, settled: TaskId, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    """Tables fit a terminal, and the words a reader looks for are there."""
+    process = site.start("miner1", *(part.format(task=settled) for part in arguments))
+    assert process.wait() == 0
+    shown = process.out.read_text()
+    for word in words:
+        assert word.format(task=settled) in shown
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= COLUMNS
+
+
+def test_view__for_scripts__is_one_json_object_with_the_facts(site: Site, settled: TaskId) -> None:
+    """The same facts as JSON, with units in the names."""
+    row = next(row for row in site.run("", "task", "list", "--all")["tasks"] if row["taskId"] == settled)
+    assert (row["phase"], row["bountyWei"], row["commits"]) == ("Settled", 10**18, 1)
+    shown = site.run("", "task", "show", str(settled))
+    assert (shown["phase"], shown["locks"]) == ("Settled", [])
+    block = site.run("", "ledger", "show")["blocks"][0]["header"]
+    assert (block["task_id"], block["miner"]) == (settled, site.address("miner1"))
+    status = site.run("miner1", "miner", "status")
+    assert status["creditWei"] == 0
+    assert [entry["task_id"] for entry in status["entries"]] == [settled]
+
+
+def test_model_verify__another_file__exit_code_4(site: Site, settled: TaskId) -> None:
+    """A file that is no model at all is reported as a failed check, not as a crash."""
+    file = site.folder / "text.safetensors"
+    file.write_text("not a model")
+    answer = site.run("", "model", "verify", str(file), "--task", str(settled), code=4)
+    assert {check["name"] for check in answer["checks"] if not check["ok"]} == {
+        "sha256 of the weights",
+        "architecture and limits",
+    }
