@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from dlbc.core.errors import BadInput
 
@@ -32,7 +31,7 @@ def to_record(value: Any) -> Any:
 
 
 def from_record(kind: type[Value], record: object) -> Value:
-    """The inverse of to_record for a dataclass of ints, strings, bytes, tuples and dataclasses. Raises BadInput."""
+    """The inverse of to_record for a dataclass of ints, strings, bytes and dataclasses. Raises BadInput."""
     if not isinstance(record, Mapping):
         raise BadInput(f"{kind.__name__}: expected a table, found {type(record).__name__}")
     hints = get_type_hints(kind)
@@ -57,12 +56,6 @@ def hex_bytes(text: object, name: str, length: int | None = None) -> bytes:
 
 def _value(hint: Any, record: object, name: str) -> Any:
     kind = getattr(hint, "__supertype__", hint)  # NewType
-    if get_origin(kind) is tuple and isinstance(record, list):
-        return tuple(_value(get_args(kind)[0], item, name) for item in record)
-    if get_origin(kind) is types.UnionType:
-        if record is None:
-            return None
-        return _value(next(part for part in get_args(kind) if part is not type(None)), record, name)
     if is_dataclass(kind):
         return from_record(kind, record)  # type: ignore[arg-type]
     if kind is bytes:

@@ -1,0 +1,57 @@
+"""The tick loop: it ends when told to, waits longer while nothing answers, and never hides other errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from dlbc.core.errors import ChainUnreachable, Refused
+from dlbc.roles.loop import LONGEST_PAUSE, run, said_once
+from fakes.clock import FakeClock
+
+pytestmark = pytest.mark.unit
+
+
+def test_run__tick_says_enough__ends() -> None:
+    """The loop sleeps between ticks and ends with the first False."""
+    answers, clock = iter([True, True, False]), FakeClock()
+    run(lambda: next(answers), clock, pause=2.0)
+    assert clock.slept == [2.0, 2.0]
+
+
+def test_run__nothing_answers__waits_twice_as_long_up_to_a_minute() -> None:
+    """TryLater is told and retried with growing pauses; success resets them."""
+    told: list[str] = []
+    attempts = iter([True] * 8 + [False, None])
+    clock = FakeClock()
+
+    def tick() -> bool:
+        fails = next(attempts)
+        if fails is None:
+            return False
+        if fails:
+            raise ChainUnreachable("nobody answers")
+        return True
+
+    run(tick, clock, report=lambda event, **keys: told.append(event), pause=1.0)
+    assert clock.slept == [2.0, 4.0, 8.0, 16.0, 32.0, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE, 1.0]
+    assert told == ["try_later"] * 8
+
+
+def test_run__another_error__is_not_swallowed() -> None:
+    """What trying again can't mend ends the loop."""
+
+    def tick() -> bool:
+        raise Refused("no")
+
+    with pytest.raises(Refused):
+        run(tick, FakeClock())
+
+
+def test_said_once__the_same_again__is_left_out_until_it_changes() -> None:
+    """A role that waits says so once; another task or another reason is news."""
+    told: list[tuple[str, Any]] = []
+    report = said_once(lambda event, **keys: told.append((event, keys)))
+    for why, task_id in (("a", 1), ("a", 1), ("a", 2), ("b", 1), ("a", 1)):
+        report("waiting", task_id=task_id, why=why)
+    assert [(keys["why"], keys["task_id"]) for _, keys in told] == [("a", 1), ("a", 2), ("b", 1), ("a", 1)]
