@@ -39,10 +39,9 @@ def measure() -> dict[str, Any]:
     with Anvil("--hardfork", HARDFORK) as node:
         play = Play(node)
         gas: dict[str, int] = {}
-        # the ledger's first block fills slots that every later one only changes: once in a market's life
-        _one_round(play, gas, "settle first block")
+        _one_round(play, gas)
         _withdrawals(play, gas)
-        _one_round(play, gas, "settle")
+        _one_round(play, gas)
         _two_rounds(play, gas)
         _struck(play, gas)
         _ended_early(play, gas)
@@ -83,7 +82,7 @@ def _note(gas: dict[str, int], name: str, receipt: Receipt) -> Receipt:
     return receipt
 
 
-def _one_round(play: Play, gas: dict[str, int], settle: str) -> None:
+def _one_round(play: Play, gas: dict[str, int]) -> None:
     """Three miners commit, the worst reveals first, one never reveals; nobody has a credit yet."""
     posted = _note(gas, "post", play.post())
     assert posted.task_id is not None
@@ -97,7 +96,7 @@ def _one_round(play: Play, gas: dict[str, int], settle: str) -> None:
     for work in (poor, best):
         _note(gas, "reveal", play.reveal(work))
     _note(gas, "open", play.open(best))
-    _note(gas, settle, play.settle(task_id))
+    _note(gas, "settle", play.settle(task_id))
     for work in (best, poor):
         _note(gas, "reclaim", play.requester.reclaim(task_id, 0, work.proof.miner))
 
@@ -114,6 +113,12 @@ def _two_rounds(play: Play, gas: dict[str, int]) -> None:
         _note(gas, "reveal in second round" if work is second else "reveal", play.reveal(work))
         _note(gas, "open", play.open(work))
         _note(gas, name, play.settle(posted.task_id))
+    third = play.work(play.post().task_id, FIRST_MINER + 3, 340, parent=first.proof.model_hash)
+    play.commit(third)
+    play.release(third.proof.task_id)
+    play.reveal(third)
+    _note(gas, "open with a parent from another task", play.open(third))
+    play.settle(third.proof.task_id)
 
 
 def _struck(play: Play, gas: dict[str, int]) -> None:

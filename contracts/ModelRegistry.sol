@@ -21,7 +21,8 @@ contract ModelRegistry is IModelRegistry {
     }
 
     struct Head {
-        // one slot
+        // one slot; never zero, so that appending the first block costs no more than any other
+        bool isSet;
         uint64 blocks;
         uint128 cumulativeDifficulty;
     }
@@ -40,6 +41,7 @@ contract ModelRegistry is IModelRegistry {
     constructor(address market_) {
         if (market_ == address(0)) revert Errors.Market_ZeroAddress();
         market = market_;
+        _head.isSet = true;
         genesisHash = keccak256(abi.encode(bytes32("DLBC"), block.chainid, address(this)));
     }
 
@@ -97,7 +99,8 @@ contract ModelRegistry is IModelRegistry {
         hash = ProofLib.blockHash(header);
 
         _blockHashes[header.height] = hash;
-        _head = Head({blocks: header.height + 1, cumulativeDifficulty: header.cumulativeDifficulty});
+        _head.blocks = header.height + 1;
+        _head.cumulativeDifficulty = header.cumulativeDifficulty;
         winner.miner = miner;
         winner.total = total;
         // Assumes: fewer than 2^32 blocks; each costs a bounty and 200,000 gas
