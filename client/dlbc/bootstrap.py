@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dlbc.adapters.devnet.network import LocalNetwork, Network, Status
     from dlbc.adapters.telemetry import EventLog
     from dlbc.roles.auditor import Auditor
+    from dlbc.roles.keeper import Keeper
     from dlbc.roles.loop import Report
     from dlbc.roles.miner import Miner, MinerOptions
     from dlbc.roles.models import Models
@@ -167,6 +168,13 @@ def miner(config: Config, options: MinerOptions, report: Report, ask: AskPasswor
         options=options,
         report=report,
     )
+
+
+def keeper(config: Config, report: Report, ask: AskPassword | None = None) -> Keeper:
+    """A keeper that advances tasks if an account is configured, and only looks if none is."""
+    from dlbc.roles.keeper import Keeper
+
+    return Keeper(chain(config, keys(config, ask) if config.account is not None else None), report)
 
 
 def auditor(config: Config) -> Auditor:

@@ -15,6 +15,7 @@ from dlbc.core.errors import BadInput, NotFound, Refused
 
 if TYPE_CHECKING:
     from dlbc.core.types import TaskId
+    from dlbc.roles.keeper import Keeper
     from dlbc.roles.requester import Draft, Quote, Requester
 
 
@@ -140,7 +141,7 @@ def show(settings: Settings, task_id: int) -> None:
     from dlbc import bootstrap
     from dlbc.core.phases import what_next
     from dlbc.core.types import TaskId
-    from dlbc.roles.requester import read_facts
+    from dlbc.roles.keeper import read_facts
 
     config = settings.config()
     chain = bootstrap.chain(config)
@@ -204,26 +205,28 @@ def show(settings: Settings, task_id: int) -> None:
 @click.option("--release", "may_release", is_flag=True, help="Release the test set on time, and collect at the end.")
 @click.pass_obj
 def watch(settings: Settings, tasks: tuple[int, ...], may_release: bool) -> None:
-    """Follow tasks until they are over; advances them when time has made it due."""
+    """Follow tasks until they are over. With an account, advances them when time has made it due."""
     from dlbc import bootstrap
     from dlbc.core.decide import Do
     from dlbc.core.types import TaskId
     from dlbc.roles.loop import run, said_once
 
     report = said_once(bootstrap.event_log())
-    requester = _requester(settings, report)
+    watcher: Requester | Keeper
+    watcher = _requester(settings, report) if may_release else bootstrap.keeper(settings.config(), report)
+    chain = watcher.chain
     for number in tasks:
-        requester.chain.task(TaskId(number))
+        chain.task(TaskId(number))
     open_tasks = [TaskId(number) for number in tasks]
 
     def tick() -> bool:
         for task_id in list(open_tasks):
-            if requester.step(task_id, may_release=may_release).do is Do.FINISH:
+            if watcher.step(task_id).do is Do.FINISH:
                 open_tasks.remove(task_id)
         return bool(open_tasks)
 
-    run(tick, bootstrap.clock(), report=report, pause=bootstrap.pause(requester.chain))
-    phases = {number: requester.chain.phase(TaskId(number)).phase.label for number in tasks}
+    run(tick, bootstrap.clock(), report=report, pause=bootstrap.pause(chain))
+    phases = {number: chain.phase(TaskId(number)).phase.label for number in tasks}
     if settings.json:
         render.print_json({"tasks": [{"taskId": number, "phase": phase} for number, phase in phases.items()]})
     else:

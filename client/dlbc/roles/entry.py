@@ -12,6 +12,7 @@ from typing import Any
 
 from dlbc.core import watermark
 from dlbc.core.architecture import tensor_shapes
+from dlbc.core.decide import Facts
 from dlbc.core.errors import BadInput, TryLater, VerificationFailed
 from dlbc.core.manifest import Manifest
 from dlbc.core.proofs import (
@@ -42,6 +43,8 @@ from dlbc.roles.loop import Report
 from dlbc.roles.recovery import Wallet
 
 ENTRY = "entry"
+CLAIM_ATTEMPTS = 8
+"""How often in the reveal window a test set that failed its checks is fetched again."""
 
 
 @dataclass(slots=True)
@@ -60,6 +63,10 @@ class MinerEntry:
     round: int
     record: dict[str, Any]
     handle: TrainHandle | None = None
+    claim_refused: str = ""
+    """Why the released test set can't be claimed on. Not journaled: our own node may have been the liar."""
+    claim_again_at: int = 0
+    """Chain time of the next attempt."""
     _manifest: Manifest | None = None
     _secrets: dict[int, MinerSecrets] = field(default_factory=dict)
 
@@ -81,7 +88,18 @@ class MinerEntry:
     @property
     def gave_up(self) -> str:
         """Why this miner does not go on; "" if it does."""
-        return str(self.record.get("gave_up", ""))
+        return str(self.record.get("gave_up", "")) or self.claim_refused
+
+    @property
+    def may_give_up(self) -> bool:
+        """Only before the deposit is paid; after that, every step is tried again as long as it counts."""
+        return bool(self.record["stage"] == "training")
+
+    def why_not(self, now: int) -> str:
+        """gave_up, except that a refused claim is tried again from time to time."""
+        if self.claim_refused and now >= self.claim_again_at:
+            return ""
+        return self.gave_up
 
     @property
     def is_sealed(self) -> bool:
@@ -140,15 +158,18 @@ class MinerEntry:
         self.report("model_committed", task_id=self.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
         return receipt
 
-    def reveal(self, entry: Entry, committed_test: Hash32) -> Receipt | None:
+    def reveal(self, entry: Entry, facts: Facts) -> Receipt | None:
         """Claims a score on the released test set. None if the test set is not the committed one: claim nothing."""
         self._ensure_proof(entry)
         if "claim" not in self.record:
             try:
-                self._predict(committed_test)
+                self._predict(facts.round.test_commitment)
             except (VerificationFailed, BadInput) as error:
-                self.give_up(f"nothing is claimed: {error}")
+                self.claim_refused = f"nothing is claimed: {error}"
+                self.claim_again_at = facts.now + max(1, facts.task.reveal_seconds // CLAIM_ATTEMPTS)
+                self.report("gave_up", task_id=self.task_id, why=self.claim_refused)
                 return None
+        self.claim_refused = ""
         receipt = self.chain.reveal(
             self._proof(),
             self._own_secrets().salt,

@@ -23,13 +23,13 @@ from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Entry, Phase, RankedTask, T
 from dlbc.ports import Chain, Journal, Keys, Storage, Trainer
 from dlbc.roles.artifacts import fetch_manifest
 from dlbc.roles.entry import ENTRY, MinerEntry, entry_key
+from dlbc.roles.keeper import advance, read_facts
 from dlbc.roles.loop import Report, unheard
-from dlbc.roles.requester import read_facts
 
 NO_ENTRY = Entry(ZERO_HASH, 0, 0, False, False, False, False)
 GAS_RESERVE_WEI = 5 * 10**15
-SLOWEST_FLOPS = 2 * 10**9
-"""Assumed until this machine has trained something: operations a second."""
+SLOWEST_FLOPS = 2 * 10**10
+"""Assumed until this machine has trained something: operations a second of one processor core."""
 START_SECONDS = 5
 FETCH_BYTES_PER_SECOND = 2**20
 TRAINING_PASSES = 3
@@ -140,8 +140,14 @@ class Miner:
             self.report("try_later", task_id=entry.task_id, reason=str(error))
         except ContractRefused as error:
             self.report("refused", task_id=entry.task_id, reason=str(error))
-        except (VerificationFailed, BadInput, NotFound) as error:
-            entry.give_up(str(error))
+        except (VerificationFailed, BadInput) as error:
+            if entry.may_give_up:
+                entry.give_up(str(error))
+            else:
+                self.report("failed", task_id=entry.task_id, reason=str(error))
+        except NotFound as error:
+            # A node behind a load balancer may not know yet what another one told us.
+            self.report("failed", task_id=entry.task_id, reason=str(error))
 
     def _do(self, entry: MinerEntry) -> None:
         facts = read_facts(self.chain, entry.task_id)
@@ -155,7 +161,7 @@ class Miner:
             entry=own,
             leader=led,
             model_ready=entry.is_sealed,
-            gave_up=entry.gave_up,
+            gave_up=entry.why_not(facts.now),
             credit=self.chain.credit(me),
         )
         decision = decide_miner(facts, mine)
@@ -165,15 +171,14 @@ class Miner:
             case Do.COMMIT:
                 entry.commit()
             case Do.REVEAL:
-                entry.reveal(own, facts.round.test_commitment)
+                entry.reveal(own, facts)
             case Do.NOMINATE:
                 receipt = self.chain.nominate(entry.task_id, me)
                 self.report("claim_nominated", task_id=entry.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
             case Do.OPEN:
                 entry.open(own)
             case Do.ADVANCE:
-                receipt = self.chain.advance(entry.task_id)
-                self.report("task_advanced", task_id=entry.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
+                advance(self.chain, entry.task_id, self.report)
             case Do.RECLAIM:
                 receipt = self.chain.reclaim(entry.task_id, entry.round, me)
                 self.report("deposit_reclaimed", task_id=entry.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
@@ -230,8 +235,7 @@ class Miner:
                     candidates[ranked.task_id] = found
         for candidate in order_candidates([candidate for candidate, _ in candidates.values()]):
             posted = candidates[candidate.ranked.task_id][1]
-            index = self.chain.task(posted.task_id).round
-            entry = self._add(posted, index, _new_record(posted.task_id, index))
+            entry = self._add(posted, 0, _new_record(posted.task_id, 0))
             self.report("task_chosen", task_id=posted.task_id, rank=candidate.ranked.rank)
             self._step(entry)
             return
@@ -243,6 +247,8 @@ class Miner:
         if key in self.entries or key in self._passed_over or self.journal.get(ENTRY, key) is not None:
             return None
         try:
+            if task.round > 0:
+                raise Refused(f"round {task.round} goes on from another model, which this client does not do yet")
             posted = self.chain.task_posted(ranked.task_id)
             manifest = fetch_manifest(self.storage, posted)
             _check_markable(manifest)
@@ -273,9 +279,12 @@ class Miner:
         return START_SECONDS + operations // max(1, int(speed["operations"])) + traffic // FETCH_BYTES_PER_SECOND
 
     def _note_speed(self, entry: MinerEntry) -> None:
+        """Keeps the best: short trainings are mostly overhead and say too little."""
         seconds = max(1, int(entry.record["train_seconds"]))
         operations = _operations(fetch_manifest(self.storage, entry.posted), self.options.epochs)
-        self.journal.put("speed", self.options.device, {"operations": max(1, operations // seconds)})
+        known = self.journal.get("speed", self.options.device) or {"operations": SLOWEST_FLOPS}
+        best = max(int(known["operations"]), operations // seconds)
+        self.journal.put("speed", self.options.device, {"operations": best})
 
 
 def _operations(manifest: Manifest, epochs: int | None) -> int:

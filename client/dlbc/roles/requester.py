@@ -19,7 +19,7 @@ import numpy as np
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture, architecture_from_json, parameters, tensor_shapes
 from dlbc.core.canonical import to_bytes
-from dlbc.core.decide import Decision, Do, Facts, decide_requester
+from dlbc.core.decide import Decision, Do, decide_requester
 from dlbc.core.difficulty import difficulty
 from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused, VerificationFailed
 from dlbc.core.hashing import sha256
@@ -40,6 +40,7 @@ from dlbc.core.types import (
 )
 from dlbc.ports import Chain, Dataset, DataSource, Journal, Keys, Storage, Trainer
 from dlbc.roles.artifacts import fetch_manifest, fetch_sealed, store_sealed
+from dlbc.roles.keeper import advance, read_facts, report_phase
 from dlbc.roles.loop import Report, unheard
 
 SHARD_BYTES = 8 * 2**20
@@ -193,31 +194,26 @@ class Requester:
             receipts.append(self.chain.withdraw(self.keys.address))
         return receipts
 
-    def step(self, task_id: TaskId, *, may_release: bool) -> Decision:
-        """One look at one task, and at most one transaction. The decision that comes back has been carried out."""
+    def step(self, task_id: TaskId) -> Decision:
+        """One look at one task, and at most one transaction: release, advance or withdraw."""
         facts = read_facts(self.chain, task_id)
-        decision = decide_requester(facts, self.chain.credit(self.keys.address))
-        self.report(
-            "phase", task_id=task_id, phase=facts.phase.phase.label, due=facts.phase.due, ends_at=facts.phase.ends_at
-        )
+        report_phase(self.report, task_id, facts)
+        credit = self.chain.credit(self.keys.address)
+        decision = decide_requester(facts, credit)
         try:
-            if decision.do is Do.RELEASE and may_release:
+            if decision.do is Do.RELEASE:
                 self.release(task_id)
             elif decision.do is Do.ADVANCE:
-                receipt = self.chain.advance(task_id)
-                self.report("task_advanced", task_id=task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
-            elif decision.do is Do.WITHDRAW and may_release:
-                amount = self.chain.credit(self.keys.address)
+                advance(self.chain, task_id, self.report)
+            elif decision.do is Do.WITHDRAW:
                 receipt = self.chain.withdraw(self.keys.address)
                 self.report(
                     "money_arrived",
-                    wei=amount,
+                    wei=credit,
                     tx=receipt.tx_hash,
                     block=receipt.block_number,
                     gas=receipt.gas_used,
                 )
-            elif decision.do is Do.WITHDRAW:
-                return Decision(Do.FINISH, decision.why)
         except ContractRefused as error:
             # Somebody else was faster, or the block that mined it was a second older: the next look decides anew.
             self.report("refused", task_id=task_id, do=decision.do.value, reason=str(error))
@@ -368,18 +364,6 @@ class Requester:
 
 
 # ------------------------------------------------------------------ values in, values out
-
-
-def read_facts(chain: Chain, task_id: TaskId) -> Facts:
-    """A task's facts at this moment. Raises NotFound."""
-    task = chain.task(task_id)
-    return Facts(
-        now=chain.now(),
-        phase=chain.phase(task_id),
-        task=task,
-        round=chain.round(task_id, task.round),
-        finality_gap=chain.params().finality_gap,
-    )
 
 
 def architecture_for(task: TaskFile, data: Dataset) -> Architecture:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from dlbc.core.decide import MinerFacts, decide_miner
 from dlbc.core.types import ZERO_ADDRESS, Address, Entry, Phase, TaskId
 from dlbc.ports import Chain
+from dlbc.roles.keeper import read_facts
 from dlbc.roles.miner import NO_ENTRY
-from dlbc.roles.requester import read_facts
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,7 +194,7 @@ class World:
         tasks = tasks if isinstance(tasks, tuple) else (tasks,)
         for _ in range(most):
             before = len(self.market.transactions), len(self.events)
-            decisions = [requester.step(task_id, may_release=True) for task_id in tasks]
+            decisions = [requester.step(task_id) for task_id in tasks]
             for miner in miners:
                 miner.tick()
             if until():

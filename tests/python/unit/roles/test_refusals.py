@@ -292,3 +292,31 @@ def test_pull__sealed_parts_lie_about_their_size__refused_before_the_download(wo
     small = replace(model, manifest=replace(model.manifest, model_bytes=1_000))
     with pytest.raises((VerificationFailed, Unavailable), match="at most 1000 bytes"):
         models.pull(small, world.folder / "model")
+
+
+def test_miner__own_node_lies_about_the_test_set__claims_once_it_tells_the_truth(world: World) -> None:
+    """A mismatch is said at once but not for ever: it is looked at again while claims are still open."""
+    task_id = world.post()
+    miner, requester = world.miner(), world.requester()
+    world.play(task_id, miner, until=lambda: world.onlooker.round(task_id, 0).commits == 1)
+    world.market.move_to_end_of_phase(task_id)
+    requester.release(task_id)
+    released = world.onlooker.released(task_id, 0)
+    assert released is not None
+    true = world.network[released.test_set.sealed_locator]
+    world.network[released.test_set.sealed_locator] = b"lie"
+    miner.tick()
+    world.network[released.test_set.sealed_locator] = true
+    miner.tick()
+    assert (len(world.heard("gave_up")), world.onlooker.round(task_id, 0).reveals) == (1, 0)
+    world.market.now += world.onlooker.task(task_id).reveal_seconds // 4
+    miner.tick()
+    assert world.onlooker.round(task_id, 0).reveals == 1
+
+
+def test_miner__task_in_a_later_round__passes_over(world: World) -> None:
+    """Later rounds start from another model; this client does not pretend to play them."""
+    task_id = world.post()
+    world.market.tasks[task_id] = replace(world.market.tasks[task_id], round=1)
+    world.market.rounds[task_id, 1] = world.market.rounds[task_id, 0]
+    assert "round 1 goes on from another model" in passed_over(world)
