@@ -19,6 +19,9 @@ pytestmark = pytest.mark.contract
 
 MINERS = range(FIRST_MINER, FIRST_MINER + 4)
 STEPS = 110
+MOST_STEPS = 10 * STEPS
+NEEDED = {"post", "commit", "release", "reveal", "open", "advance", "reclaim"}
+"""Play goes on until each of these succeeded: a real node's clock makes every run a little different."""
 ANY = ("post", "cancel", "commit", "release", "reveal", "open", "nominate", "advance", "reclaim", "pay", "time")
 LIKELY = {
     Phase.TRAINING: ("post", "commit", "commit", "commit", "commit", "time"),
@@ -98,7 +101,9 @@ def test_fake_market__random_play__agrees_with_the_contracts(anvil: Anvil, seed:
     pair = Pair(play)
     works: list[Work] = []
 
-    for step in range(STEPS):
+    for step in range(MOST_STEPS):
+        if step >= STEPS and set(pair.done) >= NEEDED:
+            break
         miner = chance.choice(MINERS)
         me = account(miner).address
         warm = [number for number, task in pair.fake.tasks.items() if task.outcome is Outcome.NONE]
@@ -165,9 +170,7 @@ def test_fake_market__random_play__agrees_with_the_contracts(anvil: Anvil, seed:
             pair.fake.now = play.anvil.time()
         if step % 5 == 4:
             pair.compare()
-    assert {"post", "commit", "release", "reveal", "open", "advance", "reclaim"} <= set(pair.done), (
-        f"too little happened: {pair.done}"
-    )
+    assert set(pair.done) >= NEEDED, f"too little happened: {pair.done}"
 
 
 def _move(market: FakeMarket, task_id: TaskId, chance: random.Random) -> str:
