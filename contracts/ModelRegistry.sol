@@ -12,7 +12,14 @@ import {BlockHeader, Watermark, Winner} from "./types/Task.sol";
 contract ModelRegistry is IModelRegistry {
     uint16 private constant VERSION = 1;
 
-    /// @dev Where a model was settled first.
+    /// @dev Who revealed a model with the lowest commitSeq so far.
+    struct Owner {
+        // one slot
+        address miner;
+        uint64 commitSeq; // zero: nobody
+    }
+
+    /// @dev Where a model was settled; of several rounds, the one with the lowest commitSeq.
     struct Origin {
         // one slot
         uint128 taskId; // not zero: ids are sequential from 1
@@ -35,6 +42,7 @@ contract ModelRegistry is IModelRegistry {
     Head private _head;
     mapping(uint256 height => bytes32) private _blockHashes;
     mapping(uint256 taskId => mapping(uint256 round => Winner)) private _winners;
+    mapping(bytes32 modelHash => Owner) private _owners;
     mapping(bytes32 modelHash => Origin) private _origins;
 
     /// @param market_ address the market has or will get (precomputed from the deployer's nonce)
@@ -43,6 +51,34 @@ contract ModelRegistry is IModelRegistry {
         market = market_;
         _head.isSet = true;
         genesisHash = keccak256(abi.encode(bytes32("DLBC"), block.chainid, address(this)));
+    }
+
+    /// @inheritdoc IModelRegistry
+    function recordReveal(
+        uint256 taskId,
+        uint16 round,
+        address miner,
+        uint64 commitSeq,
+        bytes32 modelHash,
+        bytes32 parentModel
+    ) external returns (bool isEligible) {
+        // Check
+        _checkMarket();
+        // zero means "no model", as a parent
+        if (modelHash == 0) return false;
+        // Effect
+        if (!_takeOwnership(modelHash, miner, commitSeq)) return false;
+        if (round != 0) return parentModel == _winners[taskId][round - 1].modelHash;
+        return parentModel == 0 || minerOf(parentModel) != address(0);
+    }
+
+    /// @dev A model's bytes are public once its leader opens, so whoever copies them commits later than the owner.
+    function _takeOwnership(bytes32 modelHash, address miner, uint64 commitSeq) private returns (bool) {
+        Owner storage owner = _owners[modelHash];
+        if (owner.commitSeq != 0 && owner.commitSeq < commitSeq) return owner.miner == miner;
+        owner.miner = miner;
+        owner.commitSeq = commitSeq;
+        return true;
     }
 
     /// @inheritdoc IModelRegistry
@@ -105,24 +141,11 @@ contract ModelRegistry is IModelRegistry {
         winner.total = total;
         // Assumes: fewer than 2^32 blocks; each costs a bounty and 200,000 gas
         winner.height = uint32(header.height);
-        if (_origins[modelHash].taskId == 0) {
+        Origin storage origin = _origins[modelHash];
+        if (origin.taskId == 0 || commitSeq < origin.commitSeq) {
             _origins[modelHash] = Origin({taskId: uint128(taskId), round: round, commitSeq: commitSeq});
         }
         emit BlockAppended(header.height, hash, taskId, header);
-    }
-
-    /// @inheritdoc IModelRegistry
-    function isEligible(uint256 taskId, uint16 round, address miner, bytes32 modelHash, bytes32 parentModel)
-        external
-        view
-        returns (bool)
-    {
-        // zero means "no model", as a parent
-        if (modelHash == 0) return false;
-        address settledBy = minerOf(modelHash);
-        if (settledBy != address(0) && settledBy != miner) return false;
-        if (round != 0) return parentModel == _winners[taskId][round - 1].modelHash;
-        return parentModel == 0 || minerOf(parentModel) != address(0);
     }
 
     /// @inheritdoc IModelRegistry

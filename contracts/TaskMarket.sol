@@ -53,7 +53,7 @@ contract TaskMarket is ITaskMarket {
     mapping(uint256 taskId => Task) private _tasks;
     mapping(uint256 taskId => mapping(uint256 round => Round)) private _rounds;
     mapping(uint256 taskId => mapping(uint256 round => mapping(address miner => Entry))) private _entries;
-    /// @dev Who revealed this model with the lowest commitSeq so far (P-33).
+    /// @dev Who revealed this model with the lowest commitSeq of the round so far (P-33).
     mapping(uint256 taskId => mapping(uint256 round => mapping(bytes32 modelHash => address))) private _owners;
 
     /// @param registry_ address the registry has or will get (precomputed from the deployer's nonce)
@@ -190,18 +190,26 @@ contract TaskMarket is ITaskMarket {
         _checkOpensCommitment(entry, proof.miner, ProofLib.commitment(digest, salt));
         _checkClaim(round, digest, claim, hTop);
         _checkSignature(digest, claim, proof.miner, signature);
-        bool qualifies = _reachesScore(task, round, proof, claim.total) && _isEligible(proof);
+        bool qualifies = _reachesScore(task, round, proof, claim.total);
         // Effect
         entry.digest = ProofLib.claimHash(digest, claim);
         entry.total = claim.total;
         entry.hasRevealed = true;
         ++round.reveals;
+        if (!_recordReveal(proof, entry.commitSeq)) qualifies = false;
         if (!_takeOwnership(task, round, proof, entry.commitSeq)) qualifies = false;
         if (qualifies) {
             entry.qualifies = true;
             if (_beatsLeader(proof.taskId, proof.round, round, entry)) _lead(round, proof.miner, entry);
         }
         emit ClaimRevealed(proof.taskId, proof.round, proof.miner, proof, claim, salt, hTop, signature, qualifies);
+    }
+
+    /// @dev The registry is ours and calls nobody, so it may be asked amid the effects.
+    /// @return isEligible whether the model and its parent let the claim win (P-31, P-33)
+    function _recordReveal(TrainingProof calldata proof, uint64 commitSeq) private returns (bool isEligible) {
+        return
+            registry.recordReveal(proof.taskId, proof.round, proof.miner, commitSeq, proof.modelHash, proof.parentModel);
     }
 
     // ---------------------------------------------------------------- NOMINATE
@@ -564,11 +572,7 @@ contract TaskMarket is ITaskMarket {
         return ScoreLib.reaches(total, required, round.samples, round.maxSampleScore);
     }
 
-    function _isEligible(TrainingProof calldata proof) private view returns (bool) {
-        return registry.isEligible(proof.taskId, proof.round, proof.miner, proof.modelHash, proof.parentModel);
-    }
-
-    /// @dev Makes the miner owner of its model unless an earlier commit is. The owner before it no longer qualifies;
+    /// @dev Makes the miner owner of its model in this round unless an earlier commit is. The owner before it no longer qualifies;
     /// if that one led, claims that it kept from leading can be nominated once reveals are over (P-33).
     function _takeOwnership(Task storage task, Round storage round, TrainingProof calldata proof, uint64 commitSeq)
         private

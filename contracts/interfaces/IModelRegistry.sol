@@ -8,6 +8,19 @@ import {BlockHeader, Watermark, Winner} from "../types/Task.sol";
 interface IModelRegistry {
     event BlockAppended(uint64 indexed height, bytes32 indexed blockHash, uint256 indexed taskId, BlockHeader header);
 
+    /// @notice Keeps whose model it is: over the whole market, the miner that revealed it with the lowest commitSeq
+    /// (P-33). Market only.
+    /// @return isEligible the claim may win its round: the model is this miner's, and the parent is a settled model or
+    /// zero (round 0), or the previous round's winner (later rounds) (P-31)
+    function recordReveal(
+        uint256 taskId,
+        uint16 round,
+        address miner,
+        uint64 commitSeq,
+        bytes32 modelHash,
+        bytes32 parentModel
+    ) external returns (bool isEligible);
+
     /// @notice Keeps what the market needs to settle an opened claim later. Market only.
     function recordOpening(
         uint256 taskId,
@@ -30,17 +43,11 @@ interface IModelRegistry {
         uint32 openTasks
     ) external returns (bytes32 blockHash);
 
-    /// @notice True iff a proof may win a round: its model is not another miner's settled one, and its parent is a
-    /// settled model or zero (round 0), or the previous round's winner (later rounds) (P-31, P-33).
-    function isEligible(uint256 taskId, uint16 round, address miner, bytes32 modelHash, bytes32 parentModel)
-        external
-        view
-        returns (bool);
     /// @notice Who earns the royalty of a round's opened claim: the miner that settled its parent, or zero (P-60).
     function royaltyReceiver(uint256 taskId, uint16 round) external view returns (address);
     /// @notice The settled winner of a round; the miner is zero until then.
     function winnerOf(uint256 taskId, uint16 round) external view returns (Winner memory);
-    /// @notice The miner that settled this model first, or zero.
+    /// @notice The miner that settled this model, or zero; of several, the one with the lowest commitSeq.
     function minerOf(bytes32 modelHash) external view returns (address);
     /// @notice Watermark root, owner and commit order of a settled model; all zero if there is none.
     function watermarkOf(bytes32 modelHash) external view returns (Watermark memory);

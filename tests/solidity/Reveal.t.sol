@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {ITaskMarket} from "../../contracts/interfaces/ITaskMarket.sol";
 import {Errors} from "../../contracts/libraries/Errors.sol";
-import {Claim, Entry, Phase, Round, TrainingProof} from "../../contracts/types/Task.sol";
+import {Claim, Entry, Phase, Round, Terms, TrainingProof} from "../../contracts/types/Task.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// reveal
@@ -230,6 +230,51 @@ contract RevealTest is Scenario {
         released(thief);
         reveal(thief);
         assertTrue(entryOf(thief).hasRevealed && !entryOf(thief).qualifies, "revealed, not qualified");
+    }
+
+    /// @dev The bytes of an opened model are public long before a slow task settles; a copy in a faster task of the
+    /// thief's own must win nothing there, least of all the model.
+    function test_reveal_of_an_opened_model_of_another_does_not_qualify() public {
+        Terms memory slow = terms(2);
+        slow.challengeSeconds = 30 days;
+        taskId = post(slow, 2);
+        Work memory owner = work(ALICE, taskId, 0, 900, "a");
+        opened(owner);
+        Work memory thief = work(BOB, post(1), 0, 999, "a");
+        released(thief);
+        reveal(thief);
+        assertTrue(entryOf(thief).hasRevealed && !entryOf(thief).qualifies, "revealed, not qualified");
+        toEnd(taskId);
+        advance(taskId);
+        assertEq(alice, registry.minerOf(owner.proof.modelHash), "owner");
+    }
+
+    /// @dev Bytes that leaked before anybody opened: the earlier commit owns them, whoever reveals or settles first.
+    function test_reveal_of_a_model_that_a_later_commit_settled_qualifies() public {
+        Work memory owner = work(ALICE, taskId, 0, 900, "a");
+        commit(owner);
+        uint256 other = post(1);
+        Work memory thief = work(BOB, other, 0, 900, "a");
+        commit(thief);
+        toRelease(other);
+        release(taskId);
+        release(other);
+        reveal(thief);
+        reveal(owner);
+        assertTrue(entryOf(owner).qualifies, "the earlier commit qualifies");
+        toRevealEnd(other);
+        open(thief);
+        open(owner);
+        toEnd(other);
+        advance(other);
+        assertEq(bob, registry.minerOf(owner.proof.modelHash), "the only settlement so far");
+        advance(taskId);
+        assertEq(alice, registry.minerOf(owner.proof.modelHash), "the earlier commit owns");
+        assertEq(owner.proof.watermarkRoot, registry.watermarkOf(owner.proof.modelHash).root, "and its mark");
+        Work memory again = work(BOB, post(1), 0, 999, "a");
+        released(again);
+        reveal(again);
+        assertTrue(!entryOf(again).qualifies, "a settlement does not make a thief the owner");
     }
 
     function test_reveal_of_an_own_settled_model_qualifies() public {

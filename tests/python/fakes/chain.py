@@ -75,6 +75,8 @@ class FakeMarket:
     rounds: dict[RoundKey, Round] = field(default_factory=dict)
     entries: dict[tuple[int, int, str], Entry] = field(default_factory=dict)
     owners: dict[tuple[int, int, bytes], Address] = field(default_factory=dict)
+    first_reveals: dict[bytes, tuple[int, Address]] = field(default_factory=dict)
+    """(lowest commitSeq, its miner) by model, over the whole market (P-33)."""
     winners: dict[RoundKey, Winner] = field(default_factory=dict)
     origins: dict[bytes, WatermarkRecord] = field(default_factory=dict)
     blocks: list[BlockHeader] = field(default_factory=list)
@@ -381,9 +383,10 @@ class FakeChain:
             raise _refused("Market_WrongPredictionsRoot", "the root does not follow")
         if self._signer(digest, claim, signature) != proof.miner:
             raise _refused("Market_WrongSigner", "somebody else signed")
-        qualifies = self._reaches(task, round_, proof, claim) and self._is_eligible(proof)
+        qualifies = self._reaches(task, round_, proof, claim)
         entry = replace(entry, digest=proofs.claim_hash(digest, claim), total=claim.total, has_revealed=True)
         self._set_round(proof.task_id, proof.round, reveals=round_.reveals + 1)
+        qualifies = self._record_reveal(proof, entry.commit_seq) and qualifies
         qualifies = self._take_ownership(task, proof, entry.commit_seq) and qualifies
         state.entries[key] = replace(entry, qualifies=qualifies)
         if qualifies and self._beats_leader(proof.task_id, proof.round, state.entries[key]):
@@ -523,7 +526,10 @@ class FakeChain:
         state.blocks.append(header)
         state.winners[task_id, index] = replace(record, miner=miner, total=round_.leader_total, height=height)
         seq = self.entry(task_id, index, miner).commit_seq
-        state.origins.setdefault(record.model_hash, WatermarkRecord(record.watermark_root, miner, seq, task_id, index))
+        origin = state.origins.get(record.model_hash)
+        if origin is None or seq < origin.commit_seq:
+            mark = WatermarkRecord(record.watermark_root, miner, seq, task_id, index)
+            state.origins[record.model_hash] = mark
 
     def _strike(self, task_id: TaskId, task: Task, round_: Round) -> None:
         key = (task_id, task.round, round_.leader)
@@ -565,10 +571,14 @@ class FakeChain:
             required = max(required, min(PPM, scored + task.min_gain_ppm))
         return scoring.meets(claim.total, required, round_.samples, round_.max_sample_score)
 
-    def _is_eligible(self, proof: TrainingProof) -> bool:
-        origins = self.state.origins
-        settled = origins.get(proof.model_hash)
-        if proof.model_hash == ZERO_HASH or (settled is not None and settled.miner != proof.miner):
+    def _record_reveal(self, proof: TrainingProof, seq: int) -> bool:
+        origins, firsts = self.state.origins, self.state.first_reveals
+        if proof.model_hash == ZERO_HASH:
+            return False
+        first = firsts.get(proof.model_hash)
+        if first is None or seq < first[0]:
+            firsts[proof.model_hash] = (seq, proof.miner)
+        elif first[1] != proof.miner:
             return False
         if proof.round:
             return proof.parent_model == self.state.winners[proof.task_id, proof.round - 1].model_hash
