@@ -19,10 +19,12 @@ library LedgerLib {
 
     /// @dev Escrows money that came with this call.
     function lock(Ledger storage ledger, uint256 amountWei) internal {
-        uint256 lockedWei = ledger.lockedWei + amountWei;
-        // The sum of both totals never exceeds all ether; 2^96 wei are 79 billion ether.
-        if (lockedWei > type(uint96).max) revert Errors.Market_AmountTooLarge(lockedWei, type(uint96).max);
-        ledger.lockedWei = uint96(lockedWei);
+        uint256 lockedWei = ledger.lockedWei;
+        // The sum of both totals must fit, or a credit could fail later and money would be stuck. 2^96 wei are 79
+        // billion ether.
+        uint256 totalWei = lockedWei + ledger.creditedWei + amountWei;
+        if (totalWei > type(uint96).max) revert Errors.Market_AmountTooLarge(totalWei, type(uint96).max);
+        ledger.lockedWei = uint96(lockedWei + amountWei);
     }
 
     /// @dev Next number of the market-wide order of commits; starts at 1, so 0 means "no entry".
@@ -34,11 +36,9 @@ library LedgerLib {
     /// locked; that would be a fault of the caller.
     function credit(Ledger storage ledger, address account, uint256 amountWei, uint256 taskId) internal {
         if (amountWei == 0) return;
-        uint256 creditedWei = ledger.creditedWei + amountWei;
-        if (creditedWei > type(uint96).max) revert Errors.Market_AmountTooLarge(creditedWei, type(uint96).max);
-        // amountWei <= creditedWei <= type(uint96).max
-        ledger.lockedWei -= uint96(amountWei);
-        ledger.creditedWei = uint96(creditedWei);
+        // lockedWei + creditedWei fits uint96 (see lock) and stays the same, so both results do
+        ledger.lockedWei = uint96(ledger.lockedWei - amountWei);
+        ledger.creditedWei = uint96(ledger.creditedWei + amountWei);
         ledger.credits[account] += amountWei;
         emit ITaskMarket.Credited(account, amountWei, taskId);
     }

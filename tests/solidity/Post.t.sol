@@ -179,6 +179,23 @@ contract PostTest is Scenario {
         market.post{value: sent}(t, commitments);
     }
 
+    /// @dev Were only the locked money bounded, credits could overflow later, and nothing could be paid out.
+    function test_post_beyond_what_credits_leave_of_the_ledger_reverts() public {
+        Terms memory t = terms(1);
+        t.bountyWei = 70_000_000_000 ether;
+        t.depositWei = t.bountyWei / 10;
+        t.bondWei = t.bountyWei / 10;
+        uint256 sent = value(t, 1);
+        vm.deal(requester, 2 * sent);
+        uint256 id = post(t, 1);
+        vm.prank(requester);
+        market.cancel(id);
+        bytes32[] memory commitments = commitmentsOf(1);
+        vm.expectRevert(abi.encodeWithSelector(Errors.Market_AmountTooLarge.selector, 2 * sent, type(uint96).max));
+        vm.prank(requester);
+        market.post{value: sent}(t, commitments);
+    }
+
     function test_post_with_another_value_reverts() public {
         Terms memory t = terms(2);
         bytes32[] memory commitments = commitmentsOf(2);
