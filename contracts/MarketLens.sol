@@ -63,23 +63,36 @@ contract MarketLens is IMarketLens {
             found = 2;
         }
         for (uint16 index; index <= task.round; ++index) {
-            Entry memory entry = market.entryOf(taskId, index, account);
-            bool isAborted = index == task.round && task.outcome == Outcome.Aborted;
-            bool isCold = index < task.round || task.outcome != Outcome.None;
-            // an unrevealed deposit is lost, not locked, once the round is cold
-            if (!entry.holdsDeposit || (isCold && !entry.hasRevealed && !isAborted)) continue;
-            Lock memory row = _depositLock(taskId, task, index, entry, account, isCold);
-            rows[found++] = row;
-            if (isAborted) {
-                (uint256 shareWei,) = PayoutLib.abortion(task.bondWei, market.roundOf(taskId, index).commits);
-                rows[found++] = Lock(LockKind.Bond, index, shareWei, row.freeAt, row.freedBy);
-            }
+            found = _addDepositLocks(rows, found, taskId, task, index, account);
         }
         Lock[] memory locks = new Lock[](found);
         for (uint256 i; i < found; ++i) {
             locks[i] = rows[i];
         }
         return locks;
+    }
+
+    /// @return count of rows after the deposit, and of an aborted round the share of the bond, are added
+    function _addDepositLocks(
+        Lock[] memory rows,
+        uint256 found,
+        uint256 taskId,
+        Task memory task,
+        uint16 index,
+        address account
+    ) private view returns (uint256 count) {
+        Entry memory entry = market.entryOf(taskId, index, account);
+        if (!entry.holdsDeposit) return found;
+        Round memory round = market.roundOf(taskId, index);
+        // an unrevealed deposit is lost, not locked, once reveals are over
+        if (!entry.hasRevealed && round.revealEnd != 0 && block.timestamp >= round.revealEnd) return found;
+        Lock memory row = _depositLock(taskId, task, index, round, entry, round.leader == account);
+        rows[found++] = row;
+        if (index == task.round && task.outcome == Outcome.Aborted) {
+            (uint256 shareWei,) = PayoutLib.abortion(task.bondWei, round.commits);
+            rows[found++] = Lock(LockKind.Bond, index, shareWei, row.freeAt, row.freedBy);
+        }
+        return found;
     }
 
     function _requesterLocks(uint256 taskId, Task memory task)
@@ -99,6 +112,9 @@ contract MarketLens is IMarketLens {
             freedBy = "release(taskId, testSet, testKey), else advance(taskId) with half of the bond lost";
         } else if (round.leader != address(0) && phase != Phase.Challenge) {
             (freedBy, freeAt) = ("open(...) by the leader, or its strike by advance(taskId)", 0);
+        } else if (round.nominateEnd > freeAt && phase == Phase.Revealing) {
+            // the leader was displaced: a nominating window follows
+            freeAt = round.nominateEnd;
         }
         bounty =
             Lock(LockKind.Bounty, task.round, uint256(task.bountyWei) * (task.rounds - task.round), freeAt, freedBy);
@@ -109,20 +125,22 @@ contract MarketLens is IMarketLens {
         uint256 taskId,
         Task memory task,
         uint16 index,
+        Round memory round,
         Entry memory entry,
-        address account,
-        bool isCold
+        bool isLeader
     ) private view returns (Lock memory) {
         string memory freedBy = "reclaim(taskId, round, miner)";
         uint40 freeAt;
-        Round memory round = market.roundOf(taskId, index);
-        if (isCold) {
+        if (index < task.round || task.outcome != Outcome.None) {
             freeAt = task.postedAt;
         } else if (!entry.hasRevealed) {
+            (, bool due, uint40 endsAt) = market.phaseOf(taskId);
             freedBy = "reveal(...) once the test set is released, then reclaim(taskId, round, miner)";
+            // not released in time
+            if (due) (freedBy, freeAt) = ("advance(taskId), then reclaim(taskId, round, miner)", endsAt);
         } else if (!entry.qualifies) {
             freeAt = round.revealEnd;
-        } else if (round.leader == account && round.challengeEnd == 0) {
+        } else if (isLeader && round.challengeEnd == 0) {
             freedBy = "open(...) if it leads when reveals end, then reclaim(taskId, round, miner) once settled";
         } else {
             freedBy = "advance(taskId) until the round is cold, then reclaim(taskId, round, miner)";

@@ -56,6 +56,10 @@ contract InvariantsTest is Base {
         player.checkWinners();
     }
 
+    function invariant_the_call_a_lock_names_frees_it() public {
+        player.checkLocks();
+    }
+
     function invariant_everybody_can_leave_by_time_alone() public {
         player.checkExit();
     }

@@ -281,6 +281,40 @@ contract LedgerTest is Scenario {
         assertEq(0, lens.locksOf(id, alice).length, "nothing is locked");
     }
 
+    function test_locksOf_the_requester_after_a_displacement_without_leader() public {
+        uint256 id = post(1);
+        Work memory low = work(ALICE, id, 0, 100, "a");
+        Work memory high = work(BOB, id, 0, 900, "a");
+        commit(low);
+        released(high);
+        reveal(high);
+        reveal(low);
+        uint256 freeAt = roundOf(id).revealEnd + OPEN;
+        assertLock(lens.locksOf(id, requester)[0], LockKind.Bounty, BOUNTY, freeAt, "advance(taskId)");
+        vm.warp(freeAt);
+        advance(id);
+    }
+
+    function test_locksOf_a_silent_committer() public {
+        uint256 id = post(1);
+        commit(work(BOB, id, 0, 900, "b"));
+        released(work(ALICE, id, 0, 900, "a"));
+        assertEq(1, lens.locksOf(id, bob).length, "may still be revealed");
+        toRevealEnd(id);
+        assertEq(0, lens.locksOf(id, bob).length, "lost");
+    }
+
+    function test_locksOf_a_committer_of_a_round_that_is_not_released() public {
+        uint256 id = post(1);
+        commit(work(BOB, id, 0, 900, "b"));
+        uint256 freeAt = T0 + TRAIN + GAP + RELEASE;
+        vm.warp(freeAt);
+        string memory freedBy = "advance(taskId), then reclaim(taskId, round, miner)";
+        assertLock(lens.locksOf(id, bob)[0], LockKind.Deposit, DEPOSIT, freeAt, freedBy);
+        advance(id);
+        market.reclaim(id, 0, bob);
+    }
+
     function test_locksOf_a_loser_and_of_a_committer_of_an_aborted_round() public {
         uint256 id = post(1);
         Work memory low = work(ALICE, id, 0, 100, "a");

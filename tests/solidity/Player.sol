@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {BlockHeader, Entry, Outcome, Phase, Round, Task, Winner} from "../../contracts/types/Task.sol";
+import {BlockHeader, Entry, Lock, LockKind, Outcome, Phase, Round, Task, Winner} from "../../contracts/types/Task.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @title Player
@@ -17,6 +17,8 @@ contract Player is Scenario {
         uint64 total;
         string model;
     }
+
+    error Freed();
 
     mapping(uint256 taskId => mapping(uint256 round => mapping(address miner => Plan))) private plans;
     mapping(uint256 taskId => Phase) private coldAs;
@@ -218,6 +220,50 @@ contract Player is Scenario {
         assertEq(0, lockedWei, "INV-EMPTY: locked");
         assertEq(0, creditedWei, "INV-EMPTY: credited");
         assertEq(0, address(market).balance, "INV-EMPTY: balance");
+    }
+
+    /// @dev Whatever call the lens names for a time succeeds at that time.
+    function checkLocks() external {
+        (uint256 tasks,,) = market.counters();
+        uint256 today = block.timestamp;
+        for (uint256 taskId = 1; taskId <= tasks; ++taskId) {
+            for (uint256 i; i < 4; ++i) {
+                address account = people()[i];
+                Lock[] memory locks = lens.locksOf(taskId, account);
+                for (uint256 k; k < locks.length; ++k) {
+                    assertFreed(taskId, account, locks[k]);
+                    vm.warp(today);
+                }
+            }
+        }
+    }
+
+    /// @dev Always reverts, so that nothing it does lasts.
+    function freeThenUndo(uint256 taskId, address account, Lock calldata lock) external {
+        if (lock.freeAt > block.timestamp) vm.warp(lock.freeAt);
+        if (startsWith(lock.freedBy, "cancel")) {
+            vm.prank(account);
+            market.cancel(taskId);
+        }
+        if (startsWith(lock.freedBy, "advance")) market.advance(taskId);
+        if (lock.kind == LockKind.Deposit) market.reclaim(taskId, lock.round, account);
+        revert Freed();
+    }
+
+    function assertFreed(uint256 taskId, address account, Lock memory lock) private {
+        // somebody else has to act first, or chooses to
+        if (lock.freeAt == 0 || startsWith(lock.freedBy, "release")) return;
+        try this.freeThenUndo(taskId, account, lock) {}
+        catch (bytes memory reason) {
+            assertEq(Freed.selector, bytes32(bytes4(reason)), string.concat("INV-LOCK: failed: ", lock.freedBy));
+        }
+    }
+
+    function startsWith(string memory text, bytes memory start) private pure returns (bool) {
+        for (uint256 i; i < start.length; ++i) {
+            if (bytes(text)[i] != start[i]) return false;
+        }
+        return true;
     }
 
     // ---------------------------------------------------------------- help
