@@ -18,6 +18,8 @@ MAX_PARAMETERS = 2**31
 MAX_WIDTH = 2**20
 MAX_LAYERS = 64
 MAX_CLASSES = 2**20
+MAX_ACTIVATIONS = 2**26
+"""Values of one sample in its largest layer: a manifest of a kilobyte must not make a miner allocate terabytes."""
 FAMILIES = ("mlp", "cnn")
 
 
@@ -69,6 +71,11 @@ def architecture_from_json(value: object) -> Architecture:
     architecture = Architecture(str(family), input_shape, classes, hidden, channels)
     if parameters(architecture) > MAX_PARAMETERS:
         raise BadInput(f"architecture: expected at most {MAX_PARAMETERS} parameters, found {parameters(architecture)}")
+    if activations(architecture) > MAX_ACTIVATIONS:
+        raise BadInput(
+            f"architecture: expected at most {MAX_ACTIVATIONS} values of a sample in one layer, "
+            f"found {activations(architecture)}"
+        )
     return architecture
 
 
@@ -100,6 +107,17 @@ def tensor_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
 def parameters(architecture: Architecture) -> int:
     """Number of trained values."""
     return sum(prod(shape) for shape in tensor_shapes(architecture).values())
+
+
+def activations(architecture: Architecture) -> int:
+    """Values that one sample has in memory at once, in its largest layer: input, output, and the output's ReLU."""
+    largest = max(fan_in + 2 * out for fan_in, out in _linears(architecture))
+    if architecture.family == "cnn":
+        _, height, width = architecture.input_shape
+        for fan_in, out in _convolutions(architecture):
+            largest = max(largest, (fan_in + 2 * out) * height * width)
+            height, width = height // 2, width // 2
+    return largest
 
 
 def flops_per_sample(architecture: Architecture) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, fields
+from math import prod
 
 from dlbc.core import canonical
 from dlbc.core.architecture import (
@@ -22,14 +23,18 @@ MAX_SHARDS = 65_536
 MAX_ROUNDS = 16
 MAX_NAME_CHARACTERS = 100
 MAX_SAMPLES = 2**40
-MAX_TEST_SAMPLES = 2**32 - 1
-MAX_FILE_BYTES = 2**40  # of one shard, test set or model
+MAX_TEST_SAMPLES = 2**24
+MAX_TEST_BYTES = 2**31  # held in memory whole, with the trees over it
+MAX_SHARD_BYTES = 2**29
+DATA_HEADER_BYTES = 4096  # room for the safetensors header of a shard or a test set
+MODEL_HEADER_BYTES = 2**20 + 8  # what the reader of model files accepts
 MAX_EPOCHS = 2**20
 MAX_BATCH = 2**20
 MAX_LEARNING_RATE_PPM = 10_000_000
 METRIC = "top1"
 
 _VALUE_BYTES = 4  # float32
+_LABEL_BYTES = 8  # int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +135,19 @@ def manifest_from_bytes(data: bytes) -> Manifest:
         raise BadInput(f"{what}: metric: expected {METRIC!r}, found {str(value['metric'])[:40]!r}")
     architecture = architecture_from_json(value["architecture"])
     limits = canonical.table(value["limits"], {"model_bytes"}, what=f"{what}: limits")
-    least_model = _VALUE_BYTES * parameters(architecture)
+    weights = _VALUE_BYTES * parameters(architecture)
+    sample = _VALUE_BYTES * prod(architecture.input_shape) + _LABEL_BYTES
     manifest = Manifest(
         name=_name(value["name"]),
         architecture=architecture,
         training=_training(value["training"]),
-        shards=_shards(value["data"]),
+        shards=_shards(value["data"], sample),
         tests=tuple(
-            _test(item, f"{what}: test {index}")
+            _test(item, sample, f"{what}: test {index}")
             for index, item in enumerate(canonical.items(value["tests"], 1, MAX_ROUNDS, what=f"{what}: tests"))
         ),
         model_bytes=canonical.whole(
-            limits["model_bytes"], least_model, MAX_FILE_BYTES, what=f"{what}: limits.model_bytes"
+            limits["model_bytes"], weights, weights + MODEL_HEADER_BYTES, what=f"{what}: limits.model_bytes"
         ),
     )
     if (value["data"]["samples"], value["data"]["bytes"]) != (manifest.samples, manifest.data_bytes):
@@ -200,27 +206,36 @@ def _training(value: object) -> Training:
     )
 
 
-def _shards(value: object) -> tuple[Shard, ...]:
+def _shards(value: object, sample: int) -> tuple[Shard, ...]:
     what = "manifest: data"
     table = canonical.table(value, {"samples", "bytes", "shards"}, what=what)
     items = canonical.items(table["shards"], 1, MAX_SHARDS, what=f"{what}.shards")
-    return tuple(_shard(item, f"manifest: shard {index}") for index, item in enumerate(items))
+    return tuple(_shard(item, sample, f"manifest: shard {index}") for index, item in enumerate(items))
 
 
-def _shard(value: object, what: str) -> Shard:
+def _shard(value: object, sample: int, what: str) -> Shard:
     table = canonical.table(value, {"locator", "sha256", "bytes", "samples"}, what=what)
+    samples = canonical.whole(table["samples"], 1, MAX_SAMPLES, what=f"{what}: samples")
     return Shard(
         locator=Locator(canonical.digest(table["locator"], what=f"{what}: locator")),
         sha256=Hash32(canonical.digest(table["sha256"], what=f"{what}: sha256")),
-        size_bytes=canonical.whole(table["bytes"], 1, MAX_FILE_BYTES, what=f"{what}: bytes"),
-        samples=canonical.whole(table["samples"], 1, MAX_SAMPLES, what=f"{what}: samples"),
+        size_bytes=_file_bytes(table["bytes"], samples * sample, MAX_SHARD_BYTES, what),
+        samples=samples,
     )
 
 
-def _test(value: object, what: str) -> SealedTest:
+def _test(value: object, sample: int, what: str) -> SealedTest:
     table = canonical.table(value, {"sealed", "bytes", "samples"}, what=what)
+    samples = canonical.whole(table["samples"], 1, MAX_TEST_SAMPLES, what=f"{what}: samples")
     return SealedTest(
         sealed=Locator(canonical.digest(table["sealed"], what=f"{what}: sealed")),
-        size_bytes=canonical.whole(table["bytes"], 1, MAX_FILE_BYTES, what=f"{what}: bytes"),
-        samples=canonical.whole(table["samples"], 1, MAX_TEST_SAMPLES, what=f"{what}: samples"),
+        size_bytes=_file_bytes(table["bytes"], samples * sample, MAX_TEST_BYTES, what),
+        samples=samples,
     )
+
+
+def _file_bytes(value: object, content: int, most: int, what: str) -> int:
+    """The size of a data file follows from its samples: a larger one is a bomb, or difficulty that nobody works."""
+    if content + DATA_HEADER_BYTES > most:
+        raise BadInput(f"{what}: expected at most {most} bytes, the samples alone are {content}")
+    return canonical.whole(value, content, content + DATA_HEADER_BYTES, what=f"{what}: bytes")

@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from dlbc.adapters.ml.families import build, load_weights
-from dlbc.core.architecture import Architecture
+from dlbc.core.architecture import Architecture, activations
 from dlbc.core.errors import Usage
 
 BATCH = 256
+MAX_BATCH_VALUES = 2**28
+"""Of a batch in one layer, 1 GiB: models with large images are evaluated in smaller batches, the same everywhere."""
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -36,17 +38,23 @@ def describe_device(device: torch.device) -> str:
 def predict(
     weights: Mapping[str, Any], architecture: Architecture, x: NDArray[np.float32], device: str = "cpu"
 ) -> NDArray[np.int64]:
-    """Top-1 classes, int64 [n]: float32 throughout, batches of 256 in order, the lowest class among equals."""
+    """Top-1 classes, int64 [n]: float32 throughout, batches in order, the lowest class among equals."""
     place = pick_device(device)
     module = build(architecture)
     load_weights(module, weights)
     module.eval().to(place)
     classes = np.empty(len(x), np.int64)
+    size = batch_size(architecture)
     with torch.inference_mode(), _float32():
-        for start in range(0, len(x), BATCH):
-            batch = torch.from_numpy(np.array(x[start : start + BATCH], np.float32)).to(place)
-            classes[start : start + BATCH] = module(batch).cpu().numpy().argmax(1)
+        for start in range(0, len(x), size):
+            batch = torch.from_numpy(np.array(x[start : start + size], np.float32)).to(place)
+            classes[start : start + size] = module(batch).cpu().numpy().argmax(1)
     return classes
+
+
+def batch_size(architecture: Architecture) -> int:
+    """Samples evaluated at once: 256, fewer where they would not fit into MAX_BATCH_VALUES."""
+    return min(BATCH, max(1, MAX_BATCH_VALUES // activations(architecture)))
 
 
 def _float32() -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from dlbc.core.architecture import (
     Architecture,
+    activations,
     architecture_from_json,
     architecture_to_json,
     flops_per_sample,
@@ -112,3 +113,17 @@ def test_architecture_from_json__hostile__one_sentence(value: Any) -> None:
     with pytest.raises(BadInput, match=r"^architecture") as caught:
         architecture_from_json(value)
     assert len(str(caught.value)) < 250
+
+
+def test_architecture__few_parameters_but_a_terabyte_in_a_layer__refused() -> None:
+    """What a sample takes in memory is bounded too: 140,803 parameters, 4 GiB for each sample in one layer."""
+    bomb = {"family": "cnn", "input_shape": [1, 1024, 1024], "classes": 2, "hidden": [], "channels": [512, 1]}
+
+    with pytest.raises(BadInput, match=r"expected at most 67108864 values of a sample in one layer, found 10747904"):
+        architecture_from_json(bomb)
+
+
+def test_activations__cnn_and_mlp__largest_layer() -> None:
+    """Input, output and the output's ReLU; the first convolution works at full size."""
+    assert activations(architecture_from_json(MLP)) == 64 + 2 * 128
+    assert activations(architecture_from_json(CNN)) == (3 + 2 * 8) * 32 * 30

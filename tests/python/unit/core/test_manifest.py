@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from dlbc.core.architecture import Architecture, flops_per_sample, parameters
 from dlbc.core.errors import BadInput, VerificationFailed
 from dlbc.core.hashing import sha256
 from dlbc.core.manifest import (
+    DATA_HEADER_BYTES,
     MAX_MANIFEST_BYTES,
+    MODEL_HEADER_BYTES,
     Manifest,
     SealedTest,
     Shard,
@@ -36,13 +39,14 @@ MANIFEST = Manifest(
     architecture=MLP,
     training=Training(epochs=10, batch=64, learning_rate_ppm=1_000),
     shards=(
-        Shard(Locator(b"\1" * 32), Hash32(b"\2" * 32), 100_000, 700),
-        Shard(Locator(b"\3" * 32), Hash32(b"\4" * 32), 50_000, 300),
+        Shard(Locator(b"\1" * 32), Hash32(b"\2" * 32), 184_880, 700),
+        Shard(Locator(b"\3" * 32), Hash32(b"\4" * 32), 79_280, 300),
     ),
-    tests=(SealedTest(Locator(b"\5" * 32), 40_000, 200),),
+    tests=(SealedTest(Locator(b"\5" * 32), 52_880, 200),),
     model_bytes=1_000_000,
 )
 DIGESTS = st.binary(min_size=32, max_size=32)
+HEADERS = st.integers(0, DATA_HEADER_BYTES)
 NAMES = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=100)
 
 
@@ -61,24 +65,28 @@ def terms_of(manifest: Manifest, workload: Workload | None = None) -> Terms:
     name=NAMES,
     architecture=st.sampled_from([MLP, CNN]),
     training=st.builds(Training, st.integers(1, 2**20), st.integers(1, 2**20), st.integers(1, 10**7)),
-    shards=st.lists(
-        st.builds(Shard, DIGESTS, DIGESTS, st.integers(1, 2**40), st.integers(1, 2**40)), min_size=1, max_size=5
-    ),
-    tests=st.lists(
-        st.builds(SealedTest, DIGESTS, st.integers(1, 2**40), st.integers(1, 2**32 - 1)), min_size=1, max_size=16
-    ),
-    model_bytes=st.integers(10**6, 2**40),
+    shards=st.lists(st.tuples(DIGESTS, DIGESTS, HEADERS, st.integers(1, 2**16)), min_size=1, max_size=5),
+    tests=st.lists(st.tuples(DIGESTS, HEADERS, st.integers(1, 2**16)), min_size=1, max_size=16),
+    model_header=st.integers(0, MODEL_HEADER_BYTES),
 )
 def test_manifest__any_valid__comes_back_from_one_byte_form(
     name: str,
     architecture: Architecture,
     training: Training,
-    shards: list[Shard],
-    tests: list[SealedTest],
-    model_bytes: int,
+    shards: list[tuple[bytes, bytes, int, int]],
+    tests: list[tuple[bytes, int, int]],
+    model_header: int,
 ) -> None:
     """Bytes and manifest determine each other."""
-    manifest = Manifest(name, architecture, training, tuple(shards), tuple(tests), model_bytes)
+    sample = 4 * prod(architecture.input_shape) + 8
+    manifest = Manifest(
+        name,
+        architecture,
+        training,
+        tuple(Shard(Locator(a), Hash32(b), header + n * sample, n) for a, b, header, n in shards),
+        tuple(SealedTest(Locator(a), header + n * sample, n) for a, header, n in tests),
+        4 * parameters(architecture) + model_header,
+    )
 
     data = manifest_to_bytes(manifest)
 
@@ -95,13 +103,13 @@ def test_manifest_to_bytes__example__is_the_documented_form() -> None:
         "training": {"epochs": 10, "batch": 64, "learning_rate_ppm": 1000},
         "data": {
             "samples": 1000,
-            "bytes": 150_000,
+            "bytes": 264_160,
             "shards": [
-                {"locator": "01" * 32, "sha256": "02" * 32, "bytes": 100_000, "samples": 700},
-                {"locator": "03" * 32, "sha256": "04" * 32, "bytes": 50_000, "samples": 300},
+                {"locator": "01" * 32, "sha256": "02" * 32, "bytes": 184_880, "samples": 700},
+                {"locator": "03" * 32, "sha256": "04" * 32, "bytes": 79_280, "samples": 300},
             ],
         },
-        "tests": [{"sealed": "05" * 32, "bytes": 40_000, "samples": 200}],
+        "tests": [{"sealed": "05" * 32, "bytes": 52_880, "samples": 200}],
         "limits": {"model_bytes": 1_000_000},
         "metric": "top1",
     }
@@ -211,12 +219,17 @@ HUGE = b"9" * 5000
         pytest.param(spoil("data", "shards", 0, "bytes", value=2**41), id="shard too large"),
         pytest.param(spoil("data", "shards", 0, "samples", value=0), id="shard without samples"),
         pytest.param(spoil("data", "shards", 0, "path", value="/etc/passwd"), id="unknown shard key"),
+        pytest.param(spoil("data", "shards", 0, "bytes", value=2**20), id="shard larger than its samples"),
+        pytest.param(spoil("data", "shards", 0, "bytes", value=700 * 264 - 1), id="shard smaller than its samples"),
+        pytest.param(spoil("data", "shards", 0, "samples", value=2**40), id="shard of a petabyte"),
         pytest.param(spoil("tests", value=[]), id="no test"),
+        pytest.param(spoil("tests", 0, "bytes", value=2**30), id="test set larger than its samples"),
         pytest.param(spoil("tests", value=[value_of()["tests"][0]] * 17), id="too many rounds"),
         pytest.param(spoil("tests", 0, "samples", value=2**32), id="too many test samples"),
         pytest.param(spoil("tests", 0, "key", value="00"), id="unknown test key"),
         pytest.param(spoil("limits", "model_bytes", value=1000), id="limit below the parameters' bytes"),
         pytest.param(spoil("limits", "model_bytes", value=2**41), id="limit too large"),
+        pytest.param(spoil("limits", "model_bytes", value=2**22), id="limit above the parameters' bytes"),
         pytest.param(spoil("limits", value=[]), id="limits a list"),
     ],
 )
@@ -267,7 +280,7 @@ def test_workload_of__manifest__as_the_architecture_says(architecture: Architect
     """P-80: the six numbers come from the manifest alone."""
     workload = workload_of(replace(MANIFEST, architecture=architecture))
 
-    assert Workload(parameters(architecture), flops_per_sample(architecture), 1000, 10, 150_000, 1_000_000) == workload
+    assert Workload(parameters(architecture), flops_per_sample(architecture), 1000, 10, 264_160, 1_000_000) == workload
 
 
 def test_check_against_terms__honest__passes() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from dlbc.adapters.ml.evaluate import batch_size
 from dlbc.adapters.ml.families import build, initial_weights, load_weights, weights_of
-from dlbc.core.architecture import Architecture, tensor_shapes
+from dlbc.core.architecture import Architecture, architecture_from_json, tensor_shapes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,3 +72,14 @@ def test_weights_of__channels_last_module__are_plain_contiguous_copies() -> None
     for name, tensor in taken.items():
         assert tensor.flags.c_contiguous
         np.testing.assert_array_equal(weights[name], tensor)
+
+
+def test_batch_size__large_images__fewer_at_once() -> None:
+    """A test set can't make the evaluator allocate more than a gigabyte in one layer."""
+    small = architecture_from_json({"family": "mlp", "input_shape": [64], "classes": 10, "hidden": [128]})
+    large = architecture_from_json(
+        {"family": "cnn", "input_shape": [1, 1024, 1024], "classes": 2, "hidden": [], "channels": [31]}
+    )
+
+    assert batch_size(small) == 256
+    assert batch_size(large) == 4
