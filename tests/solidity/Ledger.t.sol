@@ -97,6 +97,9 @@ contract LedgerTest is Scenario {
     function test_registry_writes_by_a_stranger_revert() public {
         vm.expectRevert(abi.encodeWithSelector(Errors.Registry_NotMarket.selector, keeper, address(market)));
         vm.prank(keeper);
+        registry.recordReveal(1, 0, keeper, 1, "model", 0);
+        vm.expectRevert(abi.encodeWithSelector(Errors.Registry_NotMarket.selector, keeper, address(market)));
+        vm.prank(keeper);
         registry.recordOpening(1, 0, "model", "digest", "root", 0);
         vm.expectRevert(abi.encodeWithSelector(Errors.Registry_NotMarket.selector, keeper, address(market)));
         vm.prank(keeper);
