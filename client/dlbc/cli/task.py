@@ -209,7 +209,7 @@ def watch(settings: Settings, tasks: tuple[int, ...], may_release: bool) -> None
     from dlbc import bootstrap
     from dlbc.core.decide import Do
     from dlbc.core.types import TaskId
-    from dlbc.roles.loop import run, said_once
+    from dlbc.roles.loop import attend, run, said_once
 
     report = said_once(bootstrap.event_log())
     watcher: Requester | Keeper
@@ -220,10 +220,7 @@ def watch(settings: Settings, tasks: tuple[int, ...], may_release: bool) -> None
     open_tasks = [TaskId(number) for number in tasks]
 
     def tick() -> bool:
-        for task_id in list(open_tasks):
-            if watcher.step(task_id).do is Do.FINISH:
-                open_tasks.remove(task_id)
-        return bool(open_tasks)
+        return attend(open_tasks, lambda task_id: watcher.step(task_id).do is Do.FINISH, report)
 
     run(tick, bootstrap.clock(), report=report, pause=bootstrap.pause(chain))
     phases = {number: chain.phase(TaskId(number)).phase.label for number in tasks}

@@ -12,6 +12,7 @@ from typing import Any
 
 from dlbc.core import watermark
 from dlbc.core.architecture import tensor_shapes
+from dlbc.core.cid import locator_of
 from dlbc.core.decide import Facts
 from dlbc.core.errors import BadInput, TryLater, VerificationFailed
 from dlbc.core.manifest import Manifest
@@ -24,7 +25,7 @@ from dlbc.core.proofs import (
     slot_root,
 )
 from dlbc.core.records import from_record, hex_bytes, to_record
-from dlbc.core.scoring import PredictionTree, encode_predictions, score_ppm, top1_scores
+from dlbc.core.scoring import PredictionTree, encode_predictions, predictions_root, score_ppm, top1_scores
 from dlbc.core.secrets import MinerSecrets, encrypt_recovery
 from dlbc.core.secrets import Recovery as RecoveryBlob
 from dlbc.core.types import ZERO_HASH, Claim, Entry, Hash32, Locator, Receipt, TaskId, TaskPosted, TrainingProof
@@ -45,6 +46,8 @@ from dlbc.roles.recovery import Wallet
 ENTRY = "entry"
 CLAIM_ATTEMPTS = 8
 """How often in the reveal window a test set that failed its checks is fetched again."""
+LAST_CHANCE = 4
+"""In the last quarter of the reveal window a claim of zero is revealed, which brings the deposit back."""
 
 
 @dataclass(slots=True)
@@ -94,6 +97,11 @@ class MinerEntry:
     def may_give_up(self) -> bool:
         """Only before the deposit is paid; after that, every step is tried again as long as it counts."""
         return bool(self.record["stage"] == "training")
+
+    @property
+    def may_have_paid(self) -> bool:
+        """A commit was sent, whether or not we saw it mined."""
+        return str(self.record["stage"]) in ("committing", "committed", "revealing", "revealed")
 
     def why_not(self, now: int) -> str:
         """gave_up, except that a refused claim is tried again from time to time."""
@@ -159,16 +167,28 @@ class MinerEntry:
         return receipt
 
     def reveal(self, entry: Entry, facts: Facts) -> Receipt | None:
-        """Claims a score on the released test set. None if the test set is not the committed one: claim nothing."""
+        """Claims a score on the released test set. None if the test set is not the committed one: claim nothing yet.
+
+        A requester may release bytes that nobody can get or use. Only a reveal brings the deposit back (P-42), so
+        before the window ends a claim of zero is revealed, provided that it can't qualify.
+        """
         self._ensure_proof(entry)
         if "claim" not in self.record:
             try:
                 self._predict(facts.round.test_commitment)
-            except (VerificationFailed, BadInput) as error:
+            except Exception as error:
+                if self._must_save_deposit(facts):
+                    self._claim_nothing(facts, error)
+                    return self._send_reveal()
+                if not isinstance(error, VerificationFailed | BadInput):
+                    raise
                 self.claim_refused = f"nothing is claimed: {error}"
                 self.claim_again_at = facts.now + max(1, facts.task.reveal_seconds // CLAIM_ATTEMPTS)
                 self.report("gave_up", task_id=self.task_id, why=self.claim_refused)
                 return None
+        return self._send_reveal()
+
+    def _send_reveal(self) -> Receipt:
         self.claim_refused = ""
         receipt = self.chain.reveal(
             self._proof(),
@@ -288,6 +308,19 @@ class MinerEntry:
             samples=len(test.y),
             score_ppm=score_ppm(claim.total, len(test.y), 1),
         )
+
+    def _must_save_deposit(self, facts: Facts) -> bool:
+        is_late = facts.phase.ends_at - facts.now <= facts.task.reveal_seconds // LAST_CHANCE
+        return is_late and facts.task.min_score_ppm > 0
+
+    def _claim_nothing(self, facts: Facts, error: Exception) -> None:
+        """A claim of zero, with no predictions behind it, journaled."""
+        digest = self._digest()
+        root = predictions_root(digest, facts.round.samples, ZERO_HASH, 0)
+        claim = Claim(total=0, predictions_root=root, predictions=locator_of(b""))
+        signature = self.keys.sign_typed(score_claim_typed_data(digest, claim, self.chain.chain_id, self.chain.market))
+        self.note(stage="revealing", claim=to_record(claim), h_top=to_record(ZERO_HASH), signature=to_record(signature))
+        self.report("zero_claimed", task_id=self.task_id, why=f"to get the deposit back: {error}"[:300])
 
     def _model_file(self, manifest: Manifest) -> Path:
         """The model this entry committed to: the trained file, or the sealed bytes fetched back and opened."""

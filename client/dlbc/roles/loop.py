@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from dlbc.core.errors import TryLater
+from dlbc.core.errors import ContractRefused, DlbcError, NotFound, TryLater, VerificationFailed
 from dlbc.ports import Clock
 
 LONGEST_PAUSE = 60.0
+RETRIED = (TryLater, VerificationFailed, ContractRefused, NotFound)
+"""A node that answers nonsense once, or lags behind, must not end a role that holds deposits."""
+
+Item = TypeVar("Item")
 
 
 class Report(Protocol):
@@ -22,17 +26,37 @@ def unheard(event: str, **keys: Any) -> None:
 
 
 def run(tick: Callable[[], bool], clock: Clock, *, report: Report = unheard, pause: float = 1.0) -> None:
-    """Calls `tick` until it returns False. TryLater doubles the pause, up to a minute; other errors end the loop."""
+    """Calls `tick` until it returns False. One of RETRIED doubles the pause, up to a minute; others end it."""
     failures = 0
     while True:
         try:
             if not tick():
                 return
             failures = 0
-        except TryLater as error:
+        except RETRIED as error:
             failures += 1
             report("try_later", reason=str(error))
         clock.sleep(min(LONGEST_PAUSE, pause * 2 ** min(failures, 10)))
+
+
+def attend(items: list[Item], step: Callable[[Item], bool], report: Report = unheard) -> bool:
+    """Steps every item and removes those whose step says True; False when none is left.
+
+    An item that fails is told and tried again, for the sake of the others; when all that are left fail, the first
+    error is raised.
+    """
+    failures: list[DlbcError] = []
+    tried = list(items)
+    for item in tried:
+        try:
+            if step(item):
+                items.remove(item)
+        except DlbcError as error:
+            failures.append(error)
+            report("failed", task_id=item, reason=str(error))
+    if failures and len(failures) == len(tried):
+        raise next((error for error in failures if error.retryable), failures[0])
+    return bool(items)
 
 
 def said_once(report: Report) -> Report:

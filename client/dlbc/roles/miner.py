@@ -17,7 +17,7 @@ from dlbc.core.decide import (
     order_candidates,
     refuse_candidate,
 )
-from dlbc.core.errors import BadInput, ContractRefused, NotFound, Refused, TryLater, VerificationFailed
+from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused, TryLater, VerificationFailed
 from dlbc.core.manifest import Manifest
 from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Entry, Phase, RankedTask, TaskId, TaskPosted
 from dlbc.ports import Chain, Journal, Keys, Storage, Trainer
@@ -87,15 +87,16 @@ class Miner:
     def _load(self) -> None:
         """Entries of the journal, and those that only the chain remembers (a lost disk)."""
         known = {key: record for key, record in self.journal.all(ENTRY) if not record.get("done")}
-        finished = {key for key, record in self.journal.all(ENTRY) if record.get("done")}
+        finished = {key: record for key, record in self.journal.all(ENTRY) if record.get("done")}
         for number in range(1, self.chain.task_count() + 1):
             task_id = TaskId(number)
             task = self.chain.task(task_id)
             for index in range(task.round + 1):
                 key = entry_key(task.terms_hash, index)
                 if key in finished:
-                    continue
-                if key in known:
+                    if self._has_something_left(task_id, index):  # a reorganisation undid what ended it
+                        self._add(self.chain.task_posted(task_id), index, finished[key] | {"done": False})
+                elif key in known:
                     self._add(self.chain.task_posted(task_id), index, known[key])
                 elif self._has_something_left(task_id, index):
                     self._add(self.chain.task_posted(task_id), index, _new_record(task_id, index) | {"stage": "found"})
@@ -133,7 +134,7 @@ class Miner:
     # ------------------------------------------------------------------ one step of one entry
 
     def _step(self, entry: MinerEntry) -> None:
-        """Decides and does. A reason to wait, or somebody who was faster, never ends the loop."""
+        """Decides and does. Whatever goes wrong with one entry never ends the loop: the others hold deposits, too."""
         try:
             self._do(entry)
         except TryLater as error:
@@ -145,9 +146,15 @@ class Miner:
                 entry.give_up(str(error))
             else:
                 self.report("failed", task_id=entry.task_id, reason=str(error))
-        except NotFound as error:
-            # A node behind a load balancer may not know yet what another one told us.
+        except DlbcError as error:
+            # No money for this step, or a node behind a load balancer that does not know yet what another one told us.
             self.report("failed", task_id=entry.task_id, reason=str(error))
+        except Exception as error:  # noqa: BLE001  (strangers chose this task; what it breaks must stay its own)
+            why = f"unexpected {type(error).__name__}: {str(error)[:200]}"
+            if entry.may_give_up:
+                entry.give_up(why)
+            else:
+                self.report("failed", task_id=entry.task_id, reason=why)
 
     def _do(self, entry: MinerEntry) -> None:
         facts = read_facts(self.chain, entry.task_id)
@@ -184,6 +191,9 @@ class Miner:
                 self.report("deposit_reclaimed", task_id=entry.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
             case Do.WITHDRAW:
                 self._withdraw(entry, mine.credit)
+            case Do.FINISH if entry.may_have_paid and not own.commit_seq and not facts.phase.phase.is_cold:
+                # The commit may be on its way, or this node behind. A finished entry would never be looked at again.
+                self.report("waiting", task_id=entry.task_id, why="the commit is not in the node's state")
             case Do.FINISH:
                 entry.stop_training()
                 entry.note(done=True)
@@ -235,10 +245,23 @@ class Miner:
                     candidates[ranked.task_id] = found
         for candidate in order_candidates([candidate for candidate, _ in candidates.values()]):
             posted = candidates[candidate.ranked.task_id][1]
-            entry = self._add(posted, 0, _new_record(posted.task_id, 0))
+            entry = self._add(posted, 0, _new_record(posted.task_id, 0) | self._fresh_attempt(posted.task_id, 0))
             self.report("task_chosen", task_id=posted.task_id, rank=candidate.ranked.rank)
             self._step(entry)
             return
+
+    def _fresh_attempt(self, task_id: TaskId, index: int) -> dict[str, Any]:
+        """Secrets are derived from the task's id, and a reorganised chain may give an id to other terms.
+
+        No slot key may ever mark two models (P-32), so an id that was worked on before takes the next attempt.
+        """
+        market = f"{self.chain.chain_id}/{self.chain.market}"
+        used = [
+            int(record["attempt"])
+            for _, record in self.journal.all(ENTRY)
+            if (record.get("market"), record["task_id"], record["round"]) == (market, task_id, index)
+        ]
+        return {"market": market, "attempt": max(used, default=-1) + 1}
 
     def _candidate(self, ranked: RankedTask) -> tuple[Candidate, TaskPosted] | None:
         """The task as a candidate, or None with the reason reported once."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dlbc.core.errors import ChainUnreachable, Refused
-from dlbc.roles.loop import LONGEST_PAUSE, run, said_once
+from dlbc.core.errors import ChainUnreachable, ContractRefused, DlbcError, NotFound, Refused, VerificationFailed
+from dlbc.roles.loop import LONGEST_PAUSE, attend, run, said_once
 from fakes.clock import FakeClock
 
 pytestmark = pytest.mark.unit
@@ -55,3 +55,35 @@ def test_said_once__the_same_again__is_left_out_until_it_changes() -> None:
     for why, task_id in (("a", 1), ("a", 1), ("a", 2), ("b", 1), ("a", 1)):
         report("waiting", task_id=task_id, why=why)
     assert [(keys["why"], keys["task_id"]) for _, keys in told] == [("a", 1), ("a", 2), ("b", 1), ("a", 1)]
+
+
+@pytest.mark.parametrize("error", [VerificationFailed("nonsense"), NotFound("not yet"), ContractRefused("no")])
+def test_run__node_answers_nonsense_once__goes_on(error: DlbcError) -> None:
+    """A lying or lagging node can't end a role that holds deposits."""
+    answers = iter([error, None])
+
+    def tick() -> bool:
+        found = next(answers)
+        if found is not None:
+            raise found
+        return False
+
+    clock = FakeClock()
+    run(tick, clock)
+    assert clock.slept == [2.0]
+
+
+def test_attend__one_of_two_fails__the_other_is_stepped_and_leaves() -> None:
+    """A task whose test key is lost must not cost another one's bond."""
+    told: list[int] = []
+    items = [1, 2]
+
+    def step(item: int) -> bool:
+        if item == 1:
+            raise Refused("the key is lost")
+        return True
+
+    assert attend(items, step, lambda event, **keys: told.append(keys["task_id"]))
+    assert (items, told) == ([1], [1])
+    with pytest.raises(Refused, match="the key is lost"):
+        attend(items, step)

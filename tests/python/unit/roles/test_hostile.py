@@ -1,0 +1,173 @@
+"""One hostile task, node or moment must never cost the deposits of other entries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dlbc.core.errors import Refused, VerificationFailed
+from dlbc.core.types import Phase, TaskId
+from dlbc.roles.entry import ENTRY
+from dlbc.roles.miner import NO_ENTRY, Miner
+from fakes.keys import account
+from fakes.world import World
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Nothing has happened yet."""
+    return World(tmp_path)
+
+
+def post_another(world: World) -> TaskId:
+    """A second task of the same kind."""
+    requester = world.requester()
+    requester.forget(requester.prepare(world.task_file, world.folder))
+    return requester.post(requester.prepare(world.task_file, world.folder))[0]
+
+
+def committed(world: World, miner: Miner, task_id: TaskId) -> None:
+    """The miner works until its deposit for the task is paid."""
+    world.play(task_id, miner, until=lambda: world.onlooker.round(task_id, 0).commits == 1)
+
+
+def released(world: World, task_id: TaskId) -> None:
+    """Training is over and the test set is out."""
+    world.market.move_to_end_of_phase(task_id)
+    world.requester().release(task_id)
+
+
+@pytest.mark.parametrize("error", [Refused("no money for gas"), RuntimeError("can't allocate memory"), OSError("full")])
+def test_miner__one_entry_fails_at_its_commit__another_still_reveals(
+    world: World, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too little money for one commit, or anything else, ends neither the loop nor the other entry."""
+    first = world.post()
+    miner = world.miner()
+    committed(world, miner, first)
+    second = post_another(world)
+
+    def broken(self: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("dlbc.roles.entry.MinerEntry.commit", broken)
+    for _ in range(4):
+        miner.tick()
+    assert [event["task_id"] for event in world.heard("task_chosen")] == [first, second]
+    released(world, first)
+    miner.tick()
+    assert world.onlooker.round(first, 0).reveals == 1
+    assert world.heard("failed", "miner")[-1]["task_id"] == second
+
+
+def test_miner__evaluator_runs_out_of_memory__tries_again_and_saves_its_deposit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the evaluator raises stays with the entry, and before the window ends a claim of zero brings the deposit."""
+    task_id = world.post()
+    miner = world.miner()
+    committed(world, miner, task_id)
+    released(world, task_id)
+
+    def explode(*_: Any) -> None:
+        raise MemoryError("one terabyte")
+
+    monkeypatch.setattr(miner.trainer, "predict", explode)
+    miner.tick()
+    assert world.onlooker.round(task_id, 0).reveals == 0
+    world.market.now = world.market.phase(task_id).ends_at - 60
+    miner.tick()
+    assert world.onlooker.round(task_id, 0).reveals == 1
+
+
+@pytest.mark.parametrize("what", ["lost", "replaced"])
+def test_life__requester_releases_a_useless_test_set__miner_gets_its_deposit_back(world: World, what: str) -> None:
+    """A release that nobody can use is free for the requester; it must not cost the miners their deposits (P-42)."""
+    task_id = world.post()
+    miner = world.miner()
+    committed(world, miner, task_id)
+    released(world, task_id)
+    event = world.onlooker.released(task_id, 0)
+    assert event is not None
+    if what == "lost":
+        del world.network[event.test_set.sealed_locator]
+    else:
+        world.network[event.test_set.sealed_locator] = b"nothing of use"
+    miner.tick()
+    assert world.onlooker.round(task_id, 0).reveals == 0
+    world.market.now = world.market.phase(task_id).ends_at - 60
+    world.play(task_id, miner)
+    assert world.market.phase(task_id).phase is Phase.VOID
+    assert world.market.balances[account("miner").address] == 10_000 * 10**18
+    assert [claim["task_id"] for claim in world.heard("zero_claimed")] == [task_id]
+
+
+def test_miner__zero_would_qualify__nothing_is_claimed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every score qualifies, a claim that nothing stands behind would be paid: then none is made."""
+    task_id = world.post()
+    miner = world.miner()
+    committed(world, miner, task_id)
+    released(world, task_id)
+    world.market.tasks[task_id] = replace(world.market.tasks[task_id], min_score_ppm=0)
+    monkeypatch.setattr(miner.storage, "fetch", _lie)
+    world.market.now = world.market.phase(task_id).ends_at - 60
+    miner.tick()
+    assert world.onlooker.round(task_id, 0).reveals == 0
+
+
+def _lie(*_: Any, **__: Any) -> bytes:
+    raise VerificationFailed("other bytes")
+
+
+def test_miner__node_does_not_show_the_commit_when_training_ends__entry_stays_open(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lagging node, or a reorganisation: an entry that was paid for is not closed before its task is over."""
+    task_id = world.post()
+    miner = world.miner()
+    committed(world, miner, task_id)
+    released(world, task_id)
+    with monkeypatch.context() as lagging:
+        lagging.setattr(miner.chain, "entry", lambda *_: NO_ENTRY)
+        miner.tick()
+    (entry,) = miner.entries.values()
+    assert not entry.is_done
+    miner.tick()
+    assert world.onlooker.round(task_id, 0).reveals == 1
+
+
+def test_miner__done_but_the_chain_holds_its_deposit__looks_again_after_a_restart(world: World) -> None:
+    """The chain is the truth: what the journal calls finished is taken up when a reorganisation undid it."""
+    task_id = world.post()
+    miner = world.miner()
+    committed(world, miner, task_id)
+    (entry,) = miner.entries.values()
+    entry.note(done=True)
+    released(world, task_id)
+    again = world.miner()
+    again.tick()
+    assert world.onlooker.round(task_id, 0).reveals == 1
+
+
+def test_miner__id_given_to_other_terms_by_a_reorganisation__takes_fresh_keys(world: World) -> None:
+    """P-32: no slot key marks two models, though task id and round are the same."""
+    task_id = world.post()
+    miner = world.miner()
+    committed(world, miner, task_id)
+    (before,) = miner.entries.values()
+    # The chain forgets the task; another one gets its id.
+    for facts in (world.market.tasks, world.market.rounds, world.market.entries, world.market.committed):
+        facts.clear()
+    second = post_another(world)
+    assert second == task_id
+    again = world.miner()
+    committed(world, again, second)
+    records = [record for _, record in world.journal("miner").all(ENTRY)]
+    assert [record["attempt"] for record in records] == [0, 1]
+    (after,) = again.entries.values()
+    assert before.record["proof"]["watermark_root"] != after.record["proof"]["watermark_root"]
+    assert before.record["proof"]["seal_key_hash"] != after.record["proof"]["seal_key_hash"]
