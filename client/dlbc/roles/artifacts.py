@@ -45,19 +45,15 @@ def fetch_manifest(storage: Storage, posted: TaskPosted, *, timeout: float = FET
     return manifest
 
 
-def fetch_shards(
-    storage: Storage, manifest: Manifest, folder: Path, *, timeout: float = FETCH_SECONDS, progress: Progress = silent
-) -> tuple[Path, ...]:
-    """All training shards as files in `folder`, each verified; what is there and right is not fetched again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for index, shard in enumerate(manifest.shards):
-        path = folder / f"shard-{index}.safetensors"
-        if not path.exists() or file_sha256(path) != shard.sha256:
-            write_atomically(path, [_fetch_shard(storage, shard, index, timeout)])
-        paths.append(path)
-        progress("shards", index + 1, len(manifest.shards))
-    return tuple(paths)
+def fetch_shard(
+    storage: Storage, manifest: Manifest, index: int, folder: Path, *, timeout: float = FETCH_SECONDS
+) -> Path:
+    """One training shard as a file in `folder`, verified; what is there and right is not fetched again."""
+    shard = manifest.shards[index]
+    path = folder / f"shard-{index}.safetensors"
+    if not path.exists() or file_sha256(path) != shard.sha256:
+        write_atomically(path, [_fetch_shard(storage, shard, index, timeout)])
+    return path
 
 
 def store_sealed(storage: Storage, chunks: Iterable[bytes], key: bytes, *, progress: Progress = silent) -> Locator:

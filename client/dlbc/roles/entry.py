@@ -6,6 +6,8 @@ IPFS. Intent is journaled before a transaction leaves.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ from dlbc.ports import Chain, Journal, Keys, Storage, Trainer, TrainHandle, Trai
 from dlbc.roles.artifacts import (
     fetch_manifest,
     fetch_sealed,
-    fetch_shards,
+    fetch_shard,
     fetch_test_set,
     file_chunks,
     file_sha256,
@@ -46,6 +48,7 @@ from dlbc.roles.recovery import Wallet
 ENTRY = "entry"
 CLAIM_ATTEMPTS = 8
 """How often in the reveal window a test set that failed its checks is fetched again."""
+FETCH_SLICE_SECONDS = 20.0
 LAST_CHANCE = 4
 """In the last quarter of the reveal window a claim of zero is revealed, which brings the deposit back."""
 
@@ -65,7 +68,12 @@ class MinerEntry:
     posted: TaskPosted
     round: int
     record: dict[str, Any]
+    seconds: Callable[[], float] = time.monotonic
+    """A stopwatch."""
     handle: TrainHandle | None = None
+    data_tries: int = 0
+    """How often the training data was asked for, in vain or in part."""
+    _shards: list[Path] = field(default_factory=list)
     claim_refused: str = ""
     """Why the released test set can't be claimed on. Not journaled: our own node may have been the liar."""
     claim_again_at: int = 0
@@ -215,7 +223,7 @@ class MinerEntry:
     # ------------------------------------------------------------------ inside
 
     def _job(self, manifest: Manifest, epochs: int | None) -> TrainJob:
-        shards = fetch_shards(self.storage, manifest, self.folder / "data")
+        shards = self._fetch_data(manifest)
         secrets, slots = self._own_secrets(), self._slots(manifest)
         market = self.chain.market
         return TrainJob(
@@ -234,6 +242,19 @@ class MinerEntry:
                 for slot in range(slots)
             ),
         )
+
+    def _fetch_data(self, manifest: Manifest) -> tuple[Path, ...]:
+        """The shards, as far as they come in FETCH_SLICE_SECONDS. Raises TryLater for the rest.
+
+        Whoever serves them sets the pace; meanwhile other entries have deadlines.
+        """
+        self.data_tries += 1
+        began = self.seconds()
+        while len(self._shards) < len(manifest.shards):
+            if self._shards and self.seconds() - began > FETCH_SLICE_SECONDS:
+                raise TryLater(f"{len(self._shards)} of {len(manifest.shards)} shards are here, the rest follows")
+            self._shards.append(fetch_shard(self.storage, manifest, len(self._shards), self.folder / "data"))
+        return tuple(self._shards)
 
     def _seal(self, result: TrainResult, manifest: Manifest) -> None:
         """Checks, seals and stores the trained model and journals the proof; then it can be committed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from dlbc.core.decide import (
 )
 from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused, TryLater, VerificationFailed
 from dlbc.core.manifest import Manifest
-from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Entry, Phase, RankedTask, TaskId, TaskPosted
+from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Entry, Phase, RankedTask, TaskId, TaskPosted, Timestamp
 from dlbc.ports import Chain, Journal, Keys, Storage, Trainer
 from dlbc.roles.artifacts import fetch_manifest
 from dlbc.roles.entry import ENTRY, MinerEntry, entry_key
@@ -34,7 +36,18 @@ START_SECONDS = 5
 FETCH_BYTES_PER_SECOND = 2**20
 TRAINING_PASSES = 3
 LOOK_AT = 64
-"""Tasks of the ranked list that are looked at closely in one tick."""
+"""Tasks of the ranked list that are weighed in one tick."""
+LOOK_SECONDS = 20.0
+"""What a tick spends on fetching manifests: whoever serves them sets the pace, and entries have deadlines."""
+MANIFEST_SECONDS = 15.0
+REST = 32
+"""Ticks that a task is left alone at most whose manifest nobody served."""
+PATIENCE = 10
+"""Slices of fetching after which a miner looks for another task beside one whose data does not come."""
+
+
+_Seen = tuple[TaskId, Timestamp]
+"""A posting: a reorganised chain gives the id to another one, at another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +74,22 @@ class Miner:
     report: Report = unheard
     entries: dict[str, MinerEntry] = field(default_factory=dict)
     _is_loaded: bool = False
-    _passed_over: set[str] = field(default_factory=set)
+    seconds: Callable[[], float] = time.monotonic
+    """A stopwatch."""
+    _passed_over: set[_Seen] = field(default_factory=set)
+    _looked_at: dict[_Seen, tuple[TaskPosted, int, int]] = field(default_factory=dict)
+    _rests: dict[_Seen, tuple[int, int]] = field(default_factory=dict)
+    """(ticks left, ticks next time) of tasks whose manifest nobody served."""
+    _has_fetched: bool = False
 
     def tick(self) -> bool:
         """One look at everything, and at most one step each. False when there is nothing left to do (--once)."""
         if not self._is_loaded:
             self._load()
             self._is_loaded = True
-        for entry in list(self.entries.values()):
+        self._has_fetched = False
+        # Deposits first; then the trainings, the one that has waited for its data least often before others.
+        for entry in sorted(self.entries.values(), key=lambda entry: (entry.may_give_up, entry.data_tries)):
             if not entry.is_done:
                 self._step(entry)
         if self._wants_more():
@@ -126,6 +147,7 @@ class Miner:
             posted=posted,
             round=index,
             record=record,
+            seconds=self.seconds,
         )
         entry.note()
         self.entries[entry.key] = entry
@@ -204,6 +226,9 @@ class Miner:
     def _train(self, entry: MinerEntry) -> None:
         if entry.handle is None and any(other.handle is not None for other in self.entries.values()):
             return  # one training at a time
+        if entry.handle is None and self._has_fetched:
+            return  # one fetch of data a tick
+        self._has_fetched = self._has_fetched or entry.handle is None
         progress = entry.train(self.options.epochs)
         self.report(
             "training",
@@ -231,18 +256,29 @@ class Miner:
 
     def _wants_more(self) -> bool:
         is_busy = any(
-            not entry.is_done and not entry.is_sealed and not entry.gave_up and entry.record["stage"] == "training"
+            entry.may_give_up
+            and not (entry.is_done or entry.gave_up)
+            # A task whose data does not come must not keep the miner from others.
+            and (entry.handle is not None or entry.data_tries < PATIENCE)
             for entry in self.entries.values()
         )
         return not is_busy and not (self.options.once and self.entries)
 
     def _begin_best(self) -> None:
         candidates: dict[TaskId, tuple[Candidate, TaskPosted]] = {}
-        for ranked in self.chain.ranked_tasks()[:LOOK_AT]:
-            if self.options.tasks is None or ranked.task_id in self.options.tasks:
-                found = self._candidate(ranked)
-                if found is not None:
-                    candidates[ranked.task_id] = found
+        began, weighed = self.seconds(), 0
+        for ranked in self.chain.ranked_tasks():
+            seen = ranked.task_id, ranked.posted_at
+            if seen in self._passed_over or self._is_resting(seen):
+                continue
+            if self.options.tasks is not None and ranked.task_id not in self.options.tasks:
+                continue
+            weighed += 1
+            if weighed > LOOK_AT or self.seconds() - began > LOOK_SECONDS:
+                break
+            found = self._candidate(ranked)
+            if found is not None:
+                candidates[ranked.task_id] = found
         for candidate in order_candidates([candidate for candidate, _ in candidates.values()]):
             posted = candidates[candidate.ranked.task_id][1]
             entry = self._add(posted, 0, _new_record(posted.task_id, 0) | self._fresh_attempt(posted.task_id, 0))
@@ -266,23 +302,29 @@ class Miner:
     def _candidate(self, ranked: RankedTask) -> tuple[Candidate, TaskPosted] | None:
         """The task as a candidate, or None with the reason reported once."""
         task = self.chain.task(ranked.task_id)
-        key = entry_key(task.terms_hash, task.round)
-        if key in self.entries or key in self._passed_over or self.journal.get(ENTRY, key) is not None:
+        key, seen = entry_key(task.terms_hash, task.round), (ranked.task_id, ranked.posted_at)
+        if key in self.entries or self.journal.get(ENTRY, key) is not None:
             return None
         try:
             if task.round > 0:
                 raise Refused(f"round {task.round} goes on from another model, which this client does not do yet")
-            posted = self.chain.task_posted(ranked.task_id)
-            manifest = fetch_manifest(self.storage, posted)
-            _check_markable(manifest)
+            if seen not in self._looked_at:
+                posted = self.chain.task_posted(ranked.task_id)
+                manifest = fetch_manifest(self.storage, posted, timeout=MANIFEST_SECONDS)
+                _check_markable(manifest)
+                traffic = manifest.data_bytes + 2 * manifest.model_bytes
+                self._looked_at[seen] = posted, _operations(manifest, self.options.epochs), traffic
         except TryLater as error:
+            _, pause = self._rests.get(seen, (0, 1))
+            self._rests[seen] = pause, min(REST, 2 * pause)
             self.report("try_later", task_id=ranked.task_id, reason=str(error))
             return None
         except (VerificationFailed, BadInput, NotFound, Refused) as error:
-            self._passed_over.add(key)
+            self._passed_over.add(seen)
             self.report("task_passed_over", task_id=ranked.task_id, why=str(error))
             return None
-        candidate = Candidate(ranked, posted.terms.deposit_wei, self._seconds_needed(manifest))
+        posted, operations, traffic = self._looked_at[seen]
+        candidate = Candidate(ranked, posted.terms.deposit_wei, self._seconds_needed(operations, traffic))
         why_not = refuse_candidate(
             candidate,
             now=self.chain.now(),
@@ -294,11 +336,15 @@ class Miner:
             return None
         return candidate, posted
 
-    def _seconds_needed(self, manifest: Manifest) -> int:
+    def _is_resting(self, seen: _Seen) -> bool:
+        left, pause = self._rests.get(seen, (0, 1))
+        if left > 0:
+            self._rests[seen] = left - 1, pause
+        return left > 0
+
+    def _seconds_needed(self, operations: int, traffic: int) -> int:
         """Fetching, training and storing on this machine, from what its last training measured."""
         speed = self.journal.get("speed", self.options.device) or {"operations": SLOWEST_FLOPS}
-        traffic = manifest.data_bytes + 2 * manifest.model_bytes
-        operations = _operations(manifest, self.options.epochs)
         return START_SECONDS + operations // max(1, int(speed["operations"])) + traffic // FETCH_BYTES_PER_SECOND
 
     def _note_speed(self, entry: MinerEntry) -> None:

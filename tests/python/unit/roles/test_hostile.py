@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from dlbc.core.errors import Refused, VerificationFailed
-from dlbc.core.types import Phase, TaskId
+from dlbc.core.manifest import manifest_from_bytes
+from dlbc.core.types import Locator, Phase, TaskId, Wei
 from dlbc.roles.entry import ENTRY
 from dlbc.roles.miner import NO_ENTRY, Miner
 from fakes.keys import account
+from fakes.storage import MemoryStorage
 from fakes.world import World
 
 pytestmark = pytest.mark.unit
@@ -171,3 +173,78 @@ def test_miner__id_given_to_other_terms_by_a_reorganisation__takes_fresh_keys(wo
     (after,) = again.entries.values()
     assert before.record["proof"]["watermark_root"] != after.record["proof"]["watermark_root"]
     assert before.record["proof"]["seal_key_hash"] != after.record["proof"]["seal_key_hash"]
+
+
+class SlowStorage(MemoryStorage):
+    """Everything takes a while; what is lost takes as long as it may."""
+
+    def __init__(self, network: dict[Locator, bytes], seconds: float) -> None:
+        super().__init__(network)
+        self.time = 0.0
+        self._seconds = seconds
+
+    def fetch(self, locator: Locator, *, max_bytes: int, timeout: float = 60.0) -> bytes:
+        self.time += self._seconds if locator in self.network else timeout
+        return super().fetch(locator, max_bytes=max_bytes, timeout=timeout)
+
+
+def slow_miner(world: World, seconds: float) -> tuple[Miner, SlowStorage]:
+    """A miner on a slow node, with a stopwatch that shows what the node took."""
+    miner, storage = world.miner(), SlowStorage(world.network, seconds)
+    miner.storage = storage
+    miner.seconds = lambda: storage.time
+    return miner, storage
+
+
+def shard_locators(world: World, task_id: TaskId) -> list[Locator]:
+    """Where the training data is."""
+    manifest = manifest_from_bytes(world.network[world.onlooker.task_posted(task_id).terms.manifest])
+    return [shard.locator for shard in manifest.shards]
+
+
+def test_miner__tasks_whose_manifests_nobody_serves__a_tick_stays_short_and_an_honest_one_is_found(
+    world: World,
+) -> None:
+    """Sham tasks cost their poster nothing; they must neither hold up deadlines nor hide what is worth doing."""
+    shams = [world.post()] + [post_another(world) for _ in range(3)]
+    for sham in shams:
+        del world.network[world.onlooker.task_posted(sham).terms.manifest]
+        world.market.tasks[sham] = replace(world.market.tasks[sham], bounty_wei=Wei(10**21))
+    honest = post_another(world)
+    miner, storage = slow_miner(world, 0.1)
+    longest = 0.0
+    for _ in range(8):
+        before = storage.time
+        miner.tick()
+        longest = max(longest, storage.time - before)
+    assert [event["task_id"] for event in world.heard("task_chosen")] == [honest]
+    assert longest <= 40.0
+
+
+def test_miner__shards_trickle__other_entries_get_their_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publisher that sends a shard a minute, for weeks, gets a slice of each tick and no more."""
+    monkeypatch.setattr("dlbc.roles.requester.SHARD_BYTES", 200_000)
+    task_id = world.post()
+    assert len(shard_locators(world, task_id)) > 3
+    miner, storage = slow_miner(world, 50.0)
+    for number in range(2):
+        before = storage.time
+        miner.tick()
+        assert storage.time - before <= (200.0 if number == 0 else 100.0)
+    for _ in range(12):
+        miner.tick()
+    assert world.onlooker.round(task_id, 0).commits == 1
+
+
+def test_miner__data_nobody_serves__another_task_is_done_meanwhile(world: World) -> None:
+    """One task without data can't keep a miner busy until its training window ends."""
+    sham = world.post()
+    for locator in shard_locators(world, sham):
+        del world.network[locator]
+    miner, _ = slow_miner(world, 0.1)
+    miner.tick()
+    honest = post_another(world)
+    for _ in range(20):
+        miner.tick()
+    assert [event["task_id"] for event in world.heard("task_chosen")] == [sham, honest]
+    assert world.onlooker.round(honest, 0).commits == 1
