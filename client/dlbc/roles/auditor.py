@@ -44,6 +44,7 @@ from dlbc.core.scoring import (
     top1_scores,
 )
 from dlbc.core.types import (
+    METRIC_TOP1,
     PPM,
     ZERO_ADDRESS,
     ZERO_HASH,
@@ -272,6 +273,10 @@ class _Audit:
         manifest = self.checks.attempt("manifest", "a well-formed manifest", lambda: manifest_from_bytes(data))
         if manifest is None:
             return None
+        rounds = len(posted.test_commitments)
+        if len(manifest.tests) != rounds:
+            self.checks.that("manifest", False, f"{rounds} test sets, one a round", f"{len(manifest.tests)}")
+            return None
         stated, recomputed = terms.workload, workload_of(manifest)
         self.checks.that(
             "workload",
@@ -362,6 +367,16 @@ class _Audit:
         test_set, listed = released.test_set, manifest.tests[self.index]
         self.checks.equal("test set preimage", self.posted.test_commitments[self.index], test_commitment(test_set))
         self.checks.equal("test set key", test_set.key_hash, key_hash(released.test_key))
+        # The sizes that bound the download are those of the listed test set, so it has to be the same one.
+        wanted = (listed.sealed, listed.samples, manifest.architecture.classes, METRIC_TOP1, 1)
+        found = (
+            *(test_set.sealed_locator, test_set.samples),
+            *(test_set.classes, test_set.metric, test_set.max_sample_score),
+        )
+        if not self.checks.that(
+            "test set as listed", wanted == found, _test_set_in_words(*wanted), _test_set_in_words(*found)
+        ):
+            return None
         plain = self.checks.attempt(
             "test set bytes",
             to_cid(test_set.sealed_locator),
@@ -466,6 +481,10 @@ def _unseal_to(model: Path, parts: list[Path], key: bytes) -> int:
 
 def _workload_in_words(workload: Workload) -> str:
     return ", ".join(f"{field.name} {getattr(workload, field.name)}" for field in fields(workload))
+
+
+def _test_set_in_words(sealed: Locator, samples: int, classes: int, metric: int, most: int) -> str:
+    return f"{to_cid(sealed)}, {samples} samples of {classes} classes, metric {metric}, {most} a sample"
 
 
 def _same(what: str, same: bool) -> str:

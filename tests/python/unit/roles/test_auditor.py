@@ -262,3 +262,25 @@ def test_models__not_settled_or_unknown__refused(world: World) -> None:
         world.models().settled(task_id)
     with pytest.raises(NotFound, match="the ledger has no model"):
         world.models().by_hash(world.onlooker.task(task_id).terms_hash)
+
+
+def test_audit__manifest_without_a_test_set_for_the_round__fails_by_name(world: World, settled: TaskId) -> None:
+    """A requester may post more rounds than its manifest has test sets for: a finding, not a crash."""
+    posted = world.market.posted[settled]
+    world.market.posted[settled] = replace(posted, test_commitments=posted.test_commitments * 2)
+    world.market.tasks[settled] = replace(world.market.tasks[settled], rounds=2)
+    for facts in (world.market.rounds, world.market.winners, world.market.revealed, world.market.opened):
+        facts[settled, 1] = facts[settled, 0]  # type: ignore[index]
+    assert {"manifest"} <= failing(world.auditor().audit(settled, 1))
+
+
+@pytest.mark.parametrize("lie", [{"samples": 2**30}, {"metric": 7}, {"max_sample_score": 1000}, {"classes": 3}])
+def test_audit__test_set_not_as_listed__fails_before_the_download(
+    world: World, settled: TaskId, lie: dict[str, int]
+) -> None:
+    """Another number of samples, another metric: nothing is fetched under a bound that was meant for something else."""
+    event = world.market.released[settled, 0]
+    world.market.released[settled, 0] = replace(event, test_set=replace(event.test_set, **lie))  # type: ignore[arg-type]
+    report = world.auditor().audit(settled)
+    assert {"test set preimage", "test set as listed", "score"} == failing(report)
+    assert "test set bytes" not in {check.name for check in report.checks}
