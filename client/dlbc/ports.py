@@ -113,6 +113,10 @@ class Chain(Protocol):
         """Ether the account owns outside the market."""
         ...
 
+    def in_flight(self) -> int:
+        """Transactions of our account that the node knows and that are not mined yet."""
+        ...
+
     def liabilities(self) -> tuple[Wei, Wei]:
         """(locked, credited) in the market."""
         ...

@@ -21,7 +21,7 @@ from dlbc.core.architecture import Architecture, architecture_from_json, paramet
 from dlbc.core.canonical import to_bytes
 from dlbc.core.decide import Decision, Do, decide_requester
 from dlbc.core.difficulty import difficulty
-from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused, VerificationFailed
+from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused, TryLater, VerificationFailed
 from dlbc.core.hashing import sha256
 from dlbc.core.manifest import Manifest, SealedTest, Shard, Training, manifest_to_bytes, workload_of
 from dlbc.core.proofs import key_hash, terms_hash, test_commitment
@@ -146,10 +146,17 @@ class Requester:
             if draft.task_id is not None:
                 return draft.task_id, None
             if draft.stage == "posting":
+                # Asked before the look: what is mined in between, the look finds.
+                waiting = self.chain.in_flight()
                 adopted = self._find(draft)
                 if adopted is not None:
                     _note(journal, draft.key, stage="posted", task_id=adopted)
                     return adopted, None
+                if waiting:
+                    raise TryLater(
+                        f"{waiting} transactions of {self.keys.address} are not mined yet, and one of them may be this "
+                        "very posting, sent before a crash; wait, then run the same command again"
+                    )
             value = draft.terms.bounty_wei + draft.terms.bond_wei
             balance = self.chain.balance(self.keys.address)
             if balance < value:

@@ -93,6 +93,8 @@ class FakeMarket:
     ended: list[tuple[int, int]] = field(default_factory=list)
     """(task that went cold, tasks posted until then), in order."""
     transactions: list[tuple[Address, str]] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    """What was sent and is not mined; only a test puts something here."""
 
     def phase(self, task_id: int) -> PhaseInfo:
         """Derived from facts and the clock."""
@@ -192,6 +194,9 @@ class FakeChain:
 
     def balance(self, account: Address) -> Wei:
         return Wei(self.state.balances.get(account, 0))
+
+    def in_flight(self) -> int:
+        return len(self.state.waiting)
 
     def liabilities(self) -> tuple[Wei, Wei]:
         return Wei(self.state.locked), Wei(sum(self.state.credits.values()))

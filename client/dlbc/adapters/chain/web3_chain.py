@@ -52,6 +52,9 @@ MAX_LISTED = 100_000
 """Tasks read at most for one ranked list: a lying count must not keep us busy for ever."""
 
 
+_LATEST_PENDING = ("latest", "pending")
+
+
 class Web3Chain:
     """One market as one account sees it. Sends nothing before the first call, which checks chain and address."""
 
@@ -180,6 +183,13 @@ class Web3Chain:
     def balance(self, account: Address) -> Wei:
         """Ether the account owns outside the market."""
         return Wei(self._quantity("eth_getBalance", account, "latest"))
+
+    def in_flight(self) -> int:
+        """Transactions of our account that the node knows and that are not mined yet."""
+        if self._keys is None:
+            return 0
+        mined, known = (self._quantity("eth_getTransactionCount", self._keys.address, at) for at in _LATEST_PENDING)
+        return max(0, known - mined)
 
     def liabilities(self) -> tuple[Wei, Wei]:
         """(locked, credited) in the market."""

@@ -368,3 +368,19 @@ def test_commit__sent_twice_by_one_program__is_two_transactions_in_order(play: P
     for index, deposit in enumerate((10**17, 0, 0)):
         chain.commit(TaskId(task_id), 0, terms_hash, secret(index), Locator(secret("r")), Wei(deposit))
     assert before + 3 == sent(play, FIRST_MINER)
+
+
+def test_in_flight__sent_and_not_mined__is_counted_until_it_is(play: Play, node: Proxy) -> None:
+    """What a process before us may have sent is seen, so that nothing is paid twice."""
+    task_id = play.post().task_id
+    chain = through(node, play, mining_deadline=0.1)
+    assert chain.in_flight() == 0
+    play.anvil.rpc("evm_setAutomine", False)
+    try:
+        with pytest.raises(ChainUnreachable, match="not mined within"):
+            chain.cancel(task_id)
+        assert chain.in_flight() == 1
+        play.anvil.rpc("evm_mine")
+    finally:
+        play.anvil.rpc("evm_setAutomine", True)
+    assert chain.in_flight() == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dlbc.core.errors import Refused
+from dlbc.core.errors import Refused, TryLater
 from dlbc.core.types import Phase, TaskId
 from fakes.keys import MoodyKeys, account
 from fakes.world import Crash, Steps, World
@@ -161,3 +161,23 @@ def test_miner__journal_restored_from_an_old_backup__trusts_the_chain(tmp_path: 
     world.play(task_id, world.miner())
     assert world.onlooker.winner(task_id, 0).miner == account("miner").address
     assert world.heard("entry_recovered", "miner")
+
+
+def test_requester__killed_while_its_posting_was_on_its_way__does_not_post_twice(tmp_path: Path) -> None:
+    """Sent but not mined: posting again would lock a second bounty. It waits, and adopts the task when it is there."""
+    world = World(tmp_path)
+    requester = world.requester()
+    key = requester.prepare(world.task_file, world.folder).key
+    record = world.journal("requester").get("draft", key)
+    assert record is not None
+    world.journal("requester").put("draft", key, record | {"stage": "posting"})
+    world.market.waiting.append("post")
+    with pytest.raises(TryLater, match="may be this very posting"):
+        requester.post(requester.prepare(world.task_file, world.folder))
+    assert world.market.tasks == {}
+
+    world.market.waiting.clear()
+    draft = requester.prepare(world.task_file, world.folder)
+    requester.chain.post(draft.terms, draft.commitments)
+    task_id, receipt = requester.post(draft)
+    assert (task_id, receipt, len(world.market.tasks)) == (1, None, 1)
