@@ -60,6 +60,7 @@ def anvil_command(binary: Path, port: int, folder: Path) -> list[str | Path]:
     return [
         *(binary, "--quiet", "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(CHAIN_ID)),
         *("--mnemonic", MNEMONIC, "--block-time", "1", "--mixed-mining"),
+        "--no-cors",  # no web page may use this node's calls; without this every one may
         *("--state", state_file(folder), "--state-interval", str(_STATE_SECONDS)),
         *("--cache-path", folder / CACHE, "--max-persisted-states", str(_MAX_PAST_STATES)),
     ]

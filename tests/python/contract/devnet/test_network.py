@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import http.client
 import json
 import os
 import stat
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from dlbc.adapters import keys
@@ -105,6 +107,25 @@ def test_up__all_its_sockets__are_on_loopback_tcp(shared: Network) -> None:
 
 
 # ------------------------------------------------------------------ time
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain"])
+def test_up__a_web_page_asks_the_chain__gets_nothing_it_may_use(shared: Network, kind: str) -> None:
+    """No page of another origin may read an answer or send JSON, and what a form can send is not understood."""
+    parts = urlsplit(shared.rpc_url)
+    body = '{"jsonrpc":"2.0","id":1,"method":"eth_accounts","params":[]}'
+    headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    for method in ("OPTIONS", "POST"):
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+        try:
+            connection.request(method, "/", body, headers | {"Content-Type": kind})
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        assert answer.getheader("Access-Control-Allow-Origin") is None
+        if kind == "text/plain":
+            assert b"result" not in text
 
 
 def test_advance_time__by_seconds__the_chain_goes_on_from_there(shared: Network) -> None:
