@@ -170,6 +170,11 @@ def miner(config: Config, options: MinerOptions, report: Report, ask: AskPasswor
     )
 
 
+def memory_bytes() -> int:
+    """Memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def keeper(config: Config, report: Report, ask: AskPassword | None = None) -> Keeper:
     """A keeper that advances tasks if an account is configured, and only looks if none is."""
     from dlbc.roles.keeper import Keeper

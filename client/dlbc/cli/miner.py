@@ -37,7 +37,7 @@ def run(settings: Settings, once: bool, device: str, epochs: int | None, tasks: 
     from dlbc.roles.miner import MinerOptions
 
     only = frozenset(TaskId(number) for number in tasks) if tasks else None
-    options = MinerOptions(device=device, epochs=epochs, tasks=only, once=once)
+    options = MinerOptions(device=device, epochs=epochs, tasks=only, once=once, memory_bytes=bootstrap.memory_bytes())
     report = said_once(bootstrap.event_log())
     miner = bootstrap.miner(settings.config(), options, report, ask_on_terminal())
     signal.signal(signal.SIGTERM, _interrupt)

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 from dlbc.core import watermark
-from dlbc.core.architecture import flops_per_sample, tensor_shapes
+from dlbc.core.architecture import activations, flops_per_sample, parameters, tensor_shapes
 from dlbc.core.decide import (
     Candidate,
     Do,
@@ -40,6 +41,8 @@ LOOK_AT = 64
 LOOK_SECONDS = 20.0
 """What a tick spends on fetching manifests: whoever serves them sets the pace, and entries have deadlines."""
 MANIFEST_SECONDS = 15.0
+DISK_MODELS = 8
+"""Checkpoints, drafts, the model and its recovered copy, in models."""
 REST = 32
 """Ticks that a task is left alone at most whose manifest nobody served."""
 PATIENCE = 10
@@ -58,6 +61,7 @@ class MinerOptions:
     epochs: int | None = None  # None: what the manifest says
     tasks: frozenset[TaskId] | None = None  # None: any
     once: bool = False
+    memory_bytes: int | None = None  # of this machine; None: not known
 
 
 @dataclass(slots=True)
@@ -312,6 +316,7 @@ class Miner:
                 posted = self.chain.task_posted(ranked.task_id)
                 manifest = fetch_manifest(self.storage, posted, timeout=MANIFEST_SECONDS)
                 _check_markable(manifest)
+                self._check_fits(manifest)
                 traffic = manifest.data_bytes + 2 * manifest.model_bytes
                 self._looked_at[seen] = posted, _operations(manifest, self.options.epochs), traffic
         except TryLater as error:
@@ -336,6 +341,17 @@ class Miner:
             return None
         return candidate, posted
 
+    def _check_fits(self, manifest: Manifest) -> None:
+        """Raises Refused for a task that would fill this machine's memory or disk, and take other entries with it."""
+        memory = self.options.memory_bytes
+        needed = memory_needed(manifest)
+        if memory is not None and needed > memory:
+            raise Refused(f"training needs about {needed} bytes of memory, this machine has {memory}")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        needed, free = manifest.data_bytes + DISK_MODELS * manifest.model_bytes, disk_usage(self.folder).free
+        if needed > free // 2:
+            raise Refused(f"data and models need about {needed} bytes, {self.folder} has {free} left")
+
     def _is_resting(self, seen: _Seen) -> bool:
         left, pause = self._rests.get(seen, (0, 1))
         if left > 0:
@@ -354,6 +370,14 @@ class Miner:
         known = self.journal.get("speed", self.options.device) or {"operations": SLOWEST_FLOPS}
         best = max(int(known["operations"]), operations // seconds)
         self.journal.put("speed", self.options.device, {"operations": best})
+
+
+def memory_needed(manifest: Manifest) -> int:
+    """About what training and scoring take: ten copies of the weights, four of the data, one batch in its layers."""
+    training, architecture = manifest.training, manifest.architecture
+    batch = 8 * min(training.batch, manifest.samples) * activations(architecture)
+    tests = 2 * max(test.size_bytes for test in manifest.tests)
+    return 40 * parameters(architecture) + 4 * manifest.data_bytes + batch + tests
 
 
 def _operations(manifest: Manifest, epochs: int | None) -> int:

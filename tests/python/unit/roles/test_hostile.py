@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -248,3 +249,37 @@ def test_miner__data_nobody_serves__another_task_is_done_meanwhile(world: World)
         miner.tick()
     assert [event["task_id"] for event in world.heard("task_chosen")] == [sham, honest]
     assert world.onlooker.round(honest, 0).commits == 1
+
+
+def test_miner__task_larger_than_the_machine__passes_it_over(world: World) -> None:
+    """A manifest of a kilobyte may ask for 80 GB; a machine that tries loses its other entries, too."""
+    world.post()
+    miner = world.miner(memory_bytes=10_000_000)
+    miner.tick()
+    (told,) = world.heard("task_passed_over")
+    assert "training needs about" in told["why"]
+    assert miner.entries == {}
+
+
+def test_miner__task_larger_than_the_disk__passes_it_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk is full no journal can be written."""
+    world.post()
+    monkeypatch.setattr("dlbc.roles.miner.disk_usage", lambda folder: SimpleNamespace(free=1_000_000))
+    world.miner().tick()
+    (told,) = world.heard("task_passed_over")
+    assert "has 1000000 left" in told["why"]
+
+
+def test_pull__a_link_lies_where_the_draft_goes__its_target_is_untouched(world: World) -> None:
+    """In a folder that others can write to, a link must not make us overwrite a file of ours."""
+    task_id = world.post()
+    world.play(task_id, world.miner())
+    precious = world.folder / "precious"
+    precious.write_text("mine")
+    output = world.folder / "model.safetensors"
+    (world.folder / "model.safetensors.unverified.partial").symlink_to(precious)
+    models = world.models()
+    models.pull(models.settled(task_id), output)
+    assert precious.read_text() == "mine"
+    assert output.is_file()
+    assert not output.is_symlink()
