@@ -7,6 +7,7 @@ clock when everybody has done what a window is for, and checks what came out.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -169,6 +170,7 @@ class Demo:
             text = text.replace('bounty = "1 ether"', f'bounty = "{task.bounty}"')
             text = text.replace('deposit = "0.1 ether"', f'deposit = "{tenth}"')
             text = text.replace('bond = "0.1 ether"', f'bond = "{tenth}"')
+            text = re.sub(r"(?m)^(train|release|reveal|open|challenge) = .*", r'\1 = "3h"', text)  # the clock is moved
             for line, other in task.widths:
                 text = text.replace(line, other)
             file.write_text(text, encoding="utf-8")

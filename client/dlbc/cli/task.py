@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from pathlib import Path
@@ -33,7 +34,7 @@ def init(settings: Settings, path: Path, dataset: str, family: str) -> None:
     """Write a commented task file to PATH."""
     from dlbc.core.task_template import task_template
 
-    text = task_template(str(path), dataset, family)
+    text = task_template(str(path), _source(dataset, path.parent), family)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -44,7 +45,7 @@ def init(settings: Settings, path: Path, dataset: str, family: str) -> None:
     if settings.json:
         render.print_json({"path": str(path)})
     else:
-        click.echo(f"Wrote {path}. Read it through, then: dlbc task post {path}")
+        click.echo(f"Wrote {path}. Read it through, then: dlbc --account NAME task post {path}")
 
 
 @command.command()
@@ -208,6 +209,7 @@ def watch(settings: Settings, tasks: tuple[int, ...], may_release: bool) -> None
     """Follow tasks until they are over. With an account, advances them when time has made it due."""
     from dlbc import bootstrap
     from dlbc.core.decide import Do
+    from dlbc.core.phases import meaning
     from dlbc.core.types import TaskId
     from dlbc.roles.loop import attend, run, said_once
 
@@ -223,12 +225,12 @@ def watch(settings: Settings, tasks: tuple[int, ...], may_release: bool) -> None
         return attend(open_tasks, lambda task_id: watcher.step(task_id).do is Do.FINISH, report)
 
     run(tick, bootstrap.clock(), report=report, pause=bootstrap.pause(chain))
-    phases = {number: chain.phase(TaskId(number)).phase.label for number in tasks}
+    ends = {number: chain.phase(TaskId(number)).phase for number in tasks}
     if settings.json:
-        render.print_json({"tasks": [{"taskId": number, "phase": phase} for number, phase in phases.items()]})
+        render.print_json({"tasks": [{"taskId": number, "phase": phase.label} for number, phase in ends.items()]})
     else:
-        for number, phase in phases.items():
-            click.echo(f"Task {number} is {phase}.")
+        for number, phase in ends.items():
+            click.echo(f"Task {number} is {phase.label}. {meaning(phase)}")
 
 
 @command.command()
@@ -259,6 +261,20 @@ def _requester(settings: Settings, report: Any = None) -> Requester:
     from dlbc.cli.password import ask_on_terminal
 
     return bootstrap.requester(settings.config(), report or bootstrap.event_log(), ask_on_terminal())
+
+
+def _source(dataset: str, folder: Path) -> str:
+    """A built-in name as it is; a data file as its path from the task file's folder. Raises BadInput, NotFound."""
+    from dlbc.core.task_file import BUILT_IN
+
+    if dataset in BUILT_IN:
+        return dataset
+    if not dataset.endswith(".npz"):
+        raise BadInput(f"--dataset: expected {', '.join(BUILT_IN)} or an .npz file, found {dataset[:200]!r}")
+    file = Path(dataset)
+    if not file.is_file():
+        raise NotFound(f"--dataset: {file} does not exist; nothing was written")
+    return str(file) if file.is_absolute() else os.path.relpath(file, folder)
 
 
 def _read(file: Path) -> bytes:
@@ -303,7 +319,8 @@ def _tell_posted(settings: Settings, task_id: TaskId, draft: Draft, receipt: Any
     if receipt is None:
         line = f"This file was posted already, as task {task_id}. Add --again to post it once more."
     else:
-        line = f"Posted task {task_id}. Release it on time with: dlbc task watch {task_id} --release"
+        watch = f"dlbc --account {settings.config().account} task watch {task_id} --release"
+        line = f"Posted task {task_id}. Release it on time with: {watch}"
     _tell(settings, told, line)
 
 

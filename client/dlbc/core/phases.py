@@ -63,6 +63,11 @@ def what_next(info: PhaseInfo, task: Task, round: Round, now: int, finality_gap:
     return f"Anyone may nominate a qualifying claim for another {left}; the best one leads."
 
 
+def meaning(phase: Phase) -> str:
+    """What a phase that does not end by itself means, in one sentence; "" for the others."""
+    return _STILL.get(phase, "")
+
+
 def duration(seconds: int) -> str:
     """A length of time as its largest unit and the one below, e.g. "2 h 5 min"; a negative one is "0 s"."""
     seconds = max(0, seconds)
@@ -85,7 +90,7 @@ _STILL = {
     Phase.NONE: "There is no such task.",
     Phase.SETTLED: "The winner is paid; miners may reclaim their deposits and everybody may withdraw.",
     Phase.ABORTED: "The test set never came; miners may reclaim their deposits with a share of the bond.",
-    Phase.VOID: "Nobody won; revealed miners may reclaim their deposits and the requester may withdraw.",
+    Phase.VOID: "No claim reached the minimum score; revealed miners may reclaim deposits, the requester may withdraw.",
     Phase.CANCELLED: "The requester took the task back and may withdraw.",
 }
 

@@ -19,6 +19,7 @@ from dlbc.core.types import PPM, Params, Wei
 from dlbc.core.units import parse_amount, parse_duration
 
 MAX_BYTES = 64 * 1024
+BUILT_IN = ("digits", "fashion-mnist")
 MAX_TOLERANCE_PPM = 20_000
 MIN_SHARE_PERCENT = 10  # of the bounty, for the miners' deposit and the requester's bond (P-12)
 

@@ -13,15 +13,19 @@ _MODELS = {
     ("fashion-mnist", "mlp"): ("hidden = [512, 256]", 15, "0.85"),
     ("fashion-mnist", "cnn"): ("channels = [32, 64]\nhidden = [128]", 6, "0.85"),
 }
+_OWN_DATA = {
+    "mlp": ("hidden = [256, 128]", 20, "0.5"),
+    "cnn": ("channels = [32, 64]\nhidden = [128]", 20, "0.5"),
+}
 
 _TEMPLATE = """\
-# A training task. Post it with: dlbc task post {path}
+# A training task. Post it with: dlbc --account NAME task post {path}
 name = {name}
 
 [data]
-# digits, fashion-mnist, or the path of an .npz file with x_train, y_train, x_test and y_test, or x and y (samples
-# first, class ids from 0). From x and y a fifth, drawn by the seed, becomes the test set, which miners get to see
-# only after they have committed.
+# digits, fashion-mnist, or the path of an .npz file, seen from this file's folder, with x_train, y_train, x_test and
+# y_test, or x and y (samples first, class ids from 0). From x and y a fifth, drawn by the seed, becomes the test set,
+# which miners get to see only after they have committed.
 source = {source}
 seed = 1
 
@@ -45,25 +49,30 @@ bond = "0.1 ether"
 royalty = 0.05
 
 [windows]
-# How long miners train, you may take to release, miners to reveal, the leader to open, anyone to check.
-train = "1h"
-release = "1h"
-reveal = "1h"
-open = "1h"
-challenge = "1h"
+# How long miners train, you may take to release, miners to reveal, the leader to open, anyone to check. These are for
+# a local network, where they run in real time; elsewhere give everybody hours, and training what it needs.
+train = "3m"
+release = "5m"
+reveal = "1m"
+open = "2m"
+challenge = "1m"
 
 [scoring]
-# The least share of correct answers that earns the bounty, and how many predictions may differ when re-run.
+# The least share of correct answers that earns the bounty (nobody above it: the bounty comes back to you), and the
+# share of predictions that may differ when they are computed again.
 min_score = {min_score}
 tolerance = 0.002
 """
 
 
 def task_template(path: str, source: str, family: str) -> str:
-    """The text of a new task file for a built-in data set or an .npz file. Raises BadInput for an unknown family."""
+    """The text of a new task file for a built-in data set or an .npz file (its path from the task file's folder).
+
+    Raises BadInput for an unknown family.
+    """
     if family not in ("mlp", "cnn"):
         raise BadInput(f"family: expected mlp or cnn, found {family[:40]!r}")
-    widths, epochs, min_score = _MODELS.get((source, family)) or _MODELS["fashion-mnist", family]
+    widths, epochs, min_score = _MODELS.get((source, family)) or _OWN_DATA[family]
     stem = source.removesuffix(".npz").replace("\\", "/").rsplit("/", 1)[-1]
     name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in stem).strip("-")
     return _TEMPLATE.format(

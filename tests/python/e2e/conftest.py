@@ -115,7 +115,8 @@ class Site:
         path.unlink(missing_ok=True)
         self.run("requester", "task", "init", str(path))
         lines = path.read_text().splitlines()
-        for setting, value in {"name": f'"{name}"', "epochs": "8", "min_score": "0.5", **replaced}.items():
+        windows = dict.fromkeys(("train", "release", "reveal", "open", "challenge"), '"1h"')
+        for setting, value in {"name": f'"{name}"', "epochs": "8", "min_score": "0.5", **windows, **replaced}.items():
             lines = [f"{setting} = {value}" if line.startswith(f"{setting} =") else line for line in lines]
         path.write_text("\n".join(lines) + "\n")
         return path

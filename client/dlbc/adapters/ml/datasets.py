@@ -18,9 +18,9 @@ from dlbc.adapters.ml.shards import check_dataset
 from dlbc.adapters.ml.tensors import all_finite
 from dlbc.core.architecture import MAX_CLASSES
 from dlbc.core.errors import BadInput
+from dlbc.core.task_file import BUILT_IN
 from dlbc.ports import Dataset
 
-BUILT_IN = ("digits", "fashion-mnist")
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 MAX_ARRAY_BYTES = 8 * 2**30
 MAX_NPY_HEADER = 10_000
