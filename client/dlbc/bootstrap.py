@@ -95,7 +95,12 @@ def chain(config: Config, account: Keys | None = None) -> Chain:
     from dlbc.adapters.chain.web3_chain import Web3Chain
 
     return Web3Chain(
-        config.rpc_url, config.require_market(), config.lens, account, deployment_block=config.deployment_block
+        config.rpc_url,
+        config.require_market(),
+        config.lens,
+        account,
+        deployment_block=config.deployment_block,
+        expected_chain_id=config.chain_id,
     )
 
 

@@ -19,7 +19,7 @@ DEFAULT_HOME = "~/.dlbc"
 DEFAULT_RPC_URL = "http://127.0.0.1:8545"
 DEFAULT_IPFS_API = "/ip4/127.0.0.1/tcp/5001/http"
 FILE_NAME = "dlbc.toml"
-SETTINGS = ("home", "rpc_url", "ipfs_api", "market", "lens", "deployment_block", "account", "password_file")
+SETTINGS = ("home", "rpc_url", "ipfs_api", "market", "lens", "chain_id", "deployment_block", "account", "password_file")
 """Keys of the file; the flag has the same name, the environment variable is DLBC_ and the name in capitals."""
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -36,6 +36,7 @@ class Config:
     ipfs_api: str = DEFAULT_IPFS_API
     market: Address | None = None
     lens: Address | None = None
+    chain_id: int | None = None  # None: whatever the endpoint says
     deployment_block: int = 0
     account: str | None = None  # name of a keystore in home/keys, or a path
     password_file: Path | None = None
@@ -98,7 +99,10 @@ def read_config(
         ipfs_api=_checked_multiaddr(text("ipfs_api", DEFAULT_IPFS_API), source("ipfs_api")),
         market=checked_address(text("market", ""), source("market")) if "market" in values else None,
         lens=checked_address(text("lens", ""), source("lens")) if "lens" in values else None,
-        deployment_block=_checked_number(values["deployment_block"]) if "deployment_block" in values else 0,
+        chain_id=_checked_number(values["chain_id"], "a chain id") if "chain_id" in values else None,
+        deployment_block=(
+            _checked_number(values["deployment_block"], "a block number") if "deployment_block" in values else 0
+        ),
         account=text("account", "") if "account" in values else None,
         password_file=path("password_file"),
         file=file,
@@ -180,10 +184,10 @@ def _checked_multiaddr(value: str, source: str) -> str:
     return value
 
 
-def _checked_number(setting: tuple[object, str, Path]) -> int:
+def _checked_number(setting: tuple[object, str, Path], expected: str) -> int:
     value, source, _ = setting
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise Usage(f"{source}: expected a block number, found {str(value)[:60]!r}")
+        raise Usage(f"{source}: expected {expected}, found {str(value)[:60]!r}")
     return value

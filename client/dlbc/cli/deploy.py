@@ -54,5 +54,6 @@ def command(settings: Settings, params: Path | None, fee_receiver: str | None, o
     )
     click.echo(
         "\nTo use it, put into dlbc.toml:\n"
-        f'market = "{deployment.market}"\nlens = "{deployment.lens}"\ndeployment_block = {deployment.block_number}'
+        f'chain_id = {chain_id}\nmarket = "{deployment.market}"\nlens = "{deployment.lens}"\n'
+        f"deployment_block = {deployment.block_number}"
     )

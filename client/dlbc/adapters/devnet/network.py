@@ -77,6 +77,7 @@ class Network:
             ipfs_api=self.ipfs_api,
             market=self.market,
             lens=self.lens,
+            chain_id=anvil.CHAIN_ID,
             deployment_block=self.deployment_block,
             account=account,
             password_file=self.password_file,
@@ -279,6 +280,7 @@ def _write_config(network: Network) -> None:
         f'ipfs_api = "{network.ipfs_api}"',
         f'market = "{network.market}"',
         f'lens = "{network.lens}"',
+        f"chain_id = {anvil.CHAIN_ID}",
         f"deployment_block = {network.deployment_block}",
         f'password_file = "{network.password_file.relative_to(network.home)}"',
     ]

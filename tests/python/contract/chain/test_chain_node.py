@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from anvil_node import Anvil
+from dlbc import bootstrap
 from dlbc.adapters.chain import rpc, transactions
 from dlbc.adapters.chain.web3_chain import Web3Chain
-from dlbc.core.errors import BadInput, ChainUnreachable, ContractRefused, VerificationFailed
+from dlbc.config import Config
+from dlbc.core.errors import BadInput, ChainUnreachable, ContractRefused, Usage, VerificationFailed
 from dlbc.core.types import Address, Locator, TaskId, Wei
 from play import FIRST_MINER, REQUESTER, Play, account, secret
 from proxy import Drip, Forward, Lost, Proxy, Raw, Refusal, once
@@ -384,3 +387,10 @@ def test_in_flight__sent_and_not_mined__is_counted_until_it_is(play: Play, node:
     finally:
         play.anvil.rpc("evm_setAutomine", True)
     assert chain.in_flight() == 0
+
+
+def test_any_command__endpoint_of_another_chain__refused_before_anything_is_signed(play: Play) -> None:
+    """A node that names another chain would get a payment signed that counts there: the configuration says which."""
+    config = Config(home=Path(), rpc_url=play.anvil.url, market=play.deployment.market, chain_id=1)
+    with pytest.raises(Usage, match="is chain 31337, expected is chain 1"):
+        bootstrap.chain(config).task_count()

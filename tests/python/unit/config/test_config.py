@@ -124,6 +124,7 @@ def test_read_config__a_wrong_value__is_named_with_its_source(place: Path, name:
         ("account = ", "is not valid TOML"),
         ("account = 5", "account in .*dlbc.toml: expected a text, found '5'"),
         ("market = ['0x']", "market in .*dlbc.toml: expected a text"),
+        ("chain_id = 'mainnet'", "chain_id in .*: expected a chain id, found 'mainnet'"),
         ("deployment_block = true", "deployment_block in .*: expected a block number, found 'True'"),
         ("# " + "x" * (1 << 20), "a configuration file has at most 1048576"),
     ],
