@@ -25,16 +25,22 @@ def command() -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Where to write the weights.")
 @click.pass_obj
 def pull(settings: Settings, task_id: int, round_index: int | None, output: Path) -> None:
-    """Write the winning weights of TASK, verified first: nothing unchecked is ever written to the output."""
+    """Write the winning weights of TASK, verified first: nothing unchecked is ever written to the output.
+
+    The architecture they fill goes beside them, to the same name with the suffix .json.
+    """
     from dlbc.core.types import TaskId
+    from dlbc.roles.models import architecture_file
 
     models = _models(settings)
     model = models.settled(TaskId(task_id), round_index)
     size = models.pull(model, output)
     if settings.json:
-        render.print_json({"taskId": task_id, "path": str(output), "bytes": size, "sha256": model.model_hash.hex()})
+        told = {"path": str(output), "bytes": size, "sha256": model.model_hash.hex()}
+        render.print_json({"taskId": task_id, **told, "architecture": str(architecture_file(output))})
     else:
-        click.echo(f"Wrote {output} ({render.size(size)}, sha256 {model.model_hash.hex()}).")
+        click.echo(f"Wrote {output} ({render.size(size)}) and {architecture_file(output)}.")
+        click.echo(f"sha256 {model.model_hash.hex()}")
 
 
 @command.command()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dlbc.core import watermark
-from dlbc.core.errors import NotFound, Refused, VerificationFailed
+from dlbc.core.architecture import architecture_from_json, architecture_to_json
+from dlbc.core.canonical import to_bytes
+from dlbc.core.errors import BadInput, NotFound, Refused, VerificationFailed
 from dlbc.core.manifest import Manifest
 from dlbc.core.proofs import key_hash, verify_slot_path
 from dlbc.core.report import Checks
@@ -60,8 +63,13 @@ class Models:
         index = task.round if round_index is None else round_index
         winner = self.chain.winner(task_id, index)
         if winner.miner == ZERO_ADDRESS:
-            phase = self.chain.phase(task_id).phase.label
-            raise Refused(f"task {task_id} is in {phase}: round {index} has no settled model to fetch yet")
+            phase = self.chain.phase(task_id).phase
+            if phase.is_cold:
+                raise NotFound(f"task {task_id} is {phase.label}: round {index} has no winner, and so no model")
+            raise Refused(
+                f"task {task_id} is in {phase.label}: round {index} has no settled model to fetch yet; follow it with "
+                f"`dlbc task watch {task_id}`"
+            )
         claim = next((event for event in self.chain.reveals(task_id, index) if event.proof.miner == winner.miner), None)
         opening = next((event for event in self.chain.openings(task_id, index) if event.miner == winner.miner), None)
         if claim is None or opening is None:
@@ -75,8 +83,14 @@ class Models:
         return OpenedModel(task_id, index, winner.miner, claim, opening, manifest)
 
     def pull(self, model: OpenedModel, output: Path) -> int:
-        """Writes the verified weights to `output` and returns their size; a failed check leaves `output` as it was."""
+        """Writes the verified weights to `output` and returns their size; a failed check leaves `output` as it was.
+
+        The architecture goes to `output` with the suffix .json: the weights alone do not say what module they fill.
+        """
         proof, opening = model.claim.proof, model.opening
+        described = architecture_file(output)
+        if described.exists() and not _is_architecture(described):
+            raise Refused(f"{described} would be overwritten and is no architecture; name another file for the weights")
         if key_hash(opening.seal_key) != proof.seal_key_hash:
             raise VerificationFailed("sealing key: expected the one the proof binds, found another")
         partial = output.with_name(output.name + ".unverified")
@@ -89,6 +103,7 @@ class Models:
                 )
             self.trainer.check_model(partial, model.manifest.architecture, max_bytes=limit)
             partial.replace(output)
+            write_atomically(described, [to_bytes(architecture_to_json(model.manifest.architecture))])
         except OSError as error:
             raise Refused(f"{output} can't be written: {error.strerror}") from error
         finally:
@@ -164,3 +179,16 @@ class Models:
         return watermark.payload(
             self.chain.chain_id, self.chain.market, model.task_id, model.round, model.miner, slot=0
         )
+
+
+def architecture_file(weights: Path) -> Path:
+    """Where `Models.pull` writes the architecture of these weights."""
+    return weights.with_suffix(".json")
+
+
+def _is_architecture(file: Path) -> bool:
+    try:
+        architecture_from_json(json.loads(file.read_bytes()))
+    except (OSError, ValueError, RecursionError, BadInput):
+        return False
+    return True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from dlbc.core.architecture import architecture_from_json
 from dlbc.core.errors import NotFound, Refused, StorageUnreachable, VerificationFailed
 from dlbc.core.types import Phase, TaskId
 from dlbc.ports import TrainHandle, TrainJob
@@ -253,6 +255,31 @@ def test_pull__settled_task__writes_the_recorded_model_and_verifies_it(
     assert models.verify_file(model, output).passed
     marks = models.marks_in(output, models.all())
     assert [(mark.task_id, mark.is_detected) for mark in marks] == [(settled, True)]
+
+
+def test_pull__settled_task__writes_the_architecture_that_the_weights_fill(
+    world: World, settled: TaskId, tmp_path: Path
+) -> None:
+    """Whoever has the two files can use the model; a file of somebody else's under that name is left alone."""
+    models, output = world.models(), tmp_path / "model.safetensors"
+    model = models.settled(settled)
+    models.pull(model, output)
+    models.pull(model, output)
+    written = architecture_from_json(json.loads((tmp_path / "model.json").read_bytes()))
+    assert model.manifest.architecture == written
+    (tmp_path / "package.json").write_text("{}")
+    with pytest.raises(Refused, match="is no architecture"):
+        models.pull(model, tmp_path / "package.safetensors")
+    assert (tmp_path / "package.json").read_text() == "{}"
+    assert not (tmp_path / "package.safetensors").exists()
+
+
+def test_models__task_without_a_winner__says_that_there_will_be_no_model(world: World) -> None:
+    """A "yet" would be a promise that a cancelled task does not keep."""
+    task_id = world.post()
+    world.requester().cancel(task_id)
+    with pytest.raises(NotFound, match="is Cancelled: round 0 has no winner"):
+        world.models().settled(task_id)
 
 
 def test_models__not_settled_or_unknown__refused(world: World) -> None:
