@@ -104,6 +104,8 @@ def test_start__dies_with_parent__ends_when_the_parent_is_killed(tmp_path: Path)
         pid, started = parent.stdout.readline().split()
         child = Process("x", int(pid), started, 0)
         assert child.is_running
+        # not before setpriv has asked for the signal and become the command
+        assert wait_until(lambda: Path(f"/proc/{pid}/comm").read_text().strip() == "sleep", 10)
         parent.kill()
 
     assert wait_until(lambda: not child.is_running, 10)
