@@ -59,7 +59,7 @@ def command(settings: Settings, task_id: int, round_index: int | None, model_fil
             click.echo(f"✗ {check.name}: expected {render.printable(check.expected)}")
             click.echo(f"  found {render.printable(check.found)}")
         click.echo(
-            f"PASS: all {len(report.checks)} checks hold"
+            f"PASS: all {len(report.checks)} checks hold; the model scores {render.ppm(report.score_ppm)}"
             if report.passed
             else f"FAIL: {len(failed)} of {len(report.checks)} checks fail"
         )

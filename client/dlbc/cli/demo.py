@@ -76,8 +76,11 @@ def _prepare(output: Path) -> None:
 
 
 def _show(outcome: Outcome, output: Path) -> None:
+    from dlbc.cli.audit import show_checks
     from dlbc.cli.demo_run import GAS_LIMITS
+    from dlbc.core.report import Check
 
+    show_checks(f"Audit of task {outcome.tasks[0]['taskId']}", tuple(Check(**check) for check in outcome.checks))
     render.table(
         "Tasks",
         ["task", "phase", "winner", "correct", "score", "difficulty", "audit"],
@@ -85,7 +88,7 @@ def _show(outcome: Outcome, output: Path) -> None:
             [
                 row["taskId"],
                 row["phase"],
-                render.short(row["winner"]),
+                outcome.names.get(row["winner"], "-"),
                 f"{row['total']}/{row['samples']}",
                 render.ppm(row["scorePpm"]),
                 render.difficulty(row["difficulty"]),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dlbc.adapters.devnet.network import Network
     from dlbc.ports import Chain
 
+MINERS = ("miner1", "miner2", "miner3")
 LOOK_SECONDS = 0.2
 STEP_SECONDS = 120.0
 AUDIT_SECONDS = 300.0
@@ -104,6 +105,8 @@ class Outcome:
     """Everything the closing tables and summary.json show."""
 
     tasks: list[dict[str, Any]]
+    names: dict[str, str]  # of the miners, by address
+    checks: list[dict[str, Any]]  # of the first task's audit
     tampered_audit: str
     tampered_checks: list[str]
     ledger_blocks: int
@@ -188,7 +191,7 @@ class Demo:
         self._start("miner1", "miner1", "miner", "run", "--device", "auto", "--epochs", brief)
         self._start("miner2", "miner2", "miner", "run", "--device", "auto")
         vanishing = self._start("miner3", "miner3", "miner", "run", "--device", "auto", "--epochs", brief)
-        keys = {name: self._network.keys(name).address for name in ("miner1", "miner2", "miner3")}
+        keys = {name: self._network.keys(name).address for name in MINERS}
 
         def has_committed(name: str) -> bool:
             return all(self._chain.entry(task_id, 0, keys[name]).commit_seq > 0 for task_id in tasks)
@@ -259,6 +262,8 @@ class Demo:
         verdict = caught.answer()
         return Outcome(
             tasks=[self._task_row(task_id, reports[task_id]) for task_id in tasks],
+            names={self._network.keys(name).address: name for name in MINERS},
+            checks=reports[tasks[0]]["checks"],
             tampered_audit=str(verdict["audit"]),
             tampered_checks=[check["name"] for check in verdict["checks"] if not check["ok"]],
             ledger_blocks=int(ledger.answer()["blocks"]),
