@@ -29,7 +29,7 @@ def show(settings: Settings) -> None:
         return
     render.table(
         "",
-        ["height", "hash", "task", "miner", "score", "difficulty", "time (UTC)"],
+        ["block", "hash", "task", "miner", "score", "difficulty", "day (UTC)"],
         [
             [
                 header.height,
@@ -38,11 +38,11 @@ def show(settings: Settings) -> None:
                 render.short(header.miner),
                 render.ppm(header.score_ppm),
                 render.difficulty(header.difficulty),
-                render.moment(header.timestamp),
+                render.moment(header.timestamp)[:10],
             ]
             for header in headers
         ],
-        right=["height", "task", "score", "difficulty"],
+        right=["block", "task", "score", "difficulty"],
     )
 
 

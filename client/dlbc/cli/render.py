@@ -81,7 +81,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(title=Text(title, "bold") if title else None, box=box.SIMPLE, pad_edge=False, title_justify="left")
+    if title:
+        click.secho(printable(title), bold=True)  # rich would wrap it to the width of the table
+    shown = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
     for column in columns:
         shown.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
@@ -104,7 +106,9 @@ def printable(text: str) -> str:
 
 
 def print_json(value: object) -> None:
-    """One JSON object on stdout. Bytes become 0x-hex, enums their label, dataclasses objects, paths text."""
+    """One JSON object on stdout. Bytes become 0x-hex, enums their label, dataclasses objects with
+    keys in camelCase, paths text.
+    """
     click.echo(json.dumps(value, default=_plain, ensure_ascii=False))
 
 
@@ -114,12 +118,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return getattr(value, "label", value.name)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {_camel(field.name): getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _camel(name: str) -> str:
+    """A field's name as the contracts and all other keys are written: "bounty_wei" is "bountyWei"."""
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
 
 class ProgressLines:

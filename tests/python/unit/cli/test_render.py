@@ -79,7 +79,7 @@ def test_print_json__our_types__one_line_of_json(capsys: pytest.CaptureFixture[s
     class Row:
         hash: bytes
         phase: str
-        wei: int
+        bounty_wei: int
 
     value = {"row": Row(b"\x01\xff", Phase.VOID.label, 10**30), "path": Path("/a"), "set": {2, 1}, "plain": Plain.ONE}
     render.print_json(value)
@@ -87,7 +87,7 @@ def test_print_json__our_types__one_line_of_json(capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     assert json.loads(out) == {
-        "row": {"hash": "0x01ff", "phase": "Void", "wei": 10**30},
+        "row": {"hash": "0x01ff", "phase": "Void", "bountyWei": 10**30},
         "path": "/a",
         "set": [1, 2],
         "plain": 1,
@@ -135,3 +135,16 @@ def test_progress__a_terminal__bars_are_drawn_and_removed() -> None:
         progress("unknown", 1, 0)
         assert progress._bars is not None
     assert progress._bars is None
+
+
+def test_table__title_longer_than_the_table__stays_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A narrow table does not fold its title."""
+    render.table("A title that is longer than the table", ("a", "b"), [(1, 2)])
+    assert "A title that is longer than the table" in capsys.readouterr().out.splitlines()
+
+
+def test_table__a_block_of_the_ledger__needs_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The widest row of `ledger show` fits 80 columns unfolded."""
+    row = ("1000", render.short(b"\x01" * 32), 1000, render.short("0x" + "2" * 40), "100.00 %", "123.456", "2026-11-22")
+    render.table("", ("block", "hash", "task", "miner", "score", "difficulty", "day (UTC)"), [row])
+    assert any("2026-11-22" in line and "100.00 %" in line for line in capsys.readouterr().out.splitlines())
