@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TextIO
 
+from dlbc.core.units import format_amount
+
 HIDDEN = "[hidden]"
 _SECRET = re.compile(r"(^|_)(salt|secret|secrets|password|mnemonic|seed|signature|private|key|keys)($|_)")
 _PUBLIC = re.compile(r"(^|_)hash$")
+_MOMENTS = ("ends_at", "until")
 _EVENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
@@ -39,7 +42,7 @@ class EventLog:
         assert _EVENT.fullmatch(event), f"an event is snake_case, found {event!r}"
         shown = {name: _shown(name, value) for name, value in keys.items()}
         if self._terminal:
-            told = " ".join(f"{name}={_word(value)}" for name, value in shown.items())
+            told = " ".join(f"{name}={_word(_readable(name, value))}" for name, value in shown.items())
             line = f"{self._now():%H:%M:%S} {event.replace('_', ' ')}{'  ' if told else ''}{told}"
         else:
             line = json.dumps({"time": self._now().isoformat(timespec="milliseconds"), "event": event, **shown})
@@ -57,6 +60,15 @@ def _shown(name: str, value: object) -> object:
     if isinstance(value, (str, int, float)) or value is None:
         return value
     return str(value)
+
+
+def _readable(name: str, value: object) -> object:
+    """For people: moments as a time of day in UTC, money in ether. Programs get the numbers."""
+    if isinstance(value, int) and name in _MOMENTS:
+        return f"{datetime.fromtimestamp(value, UTC):%H:%M:%S}" if value else "-"
+    if isinstance(value, int) and name == "wei":
+        return format_amount(value).replace(" ", "")
+    return value
 
 
 def _word(value: object) -> str:

@@ -49,6 +49,8 @@ def run(settings: Settings, once: bool, device: str, epochs: int | None, tasks: 
         miner.journal.close()
     done = [entry for entry in miner.entries.values() if entry.is_done]
     if not done:
+        if not miner.chain.ranked_tasks():
+            raise TryLater("there is no task this miner can do now: none is in training (see `dlbc task list`)")
         raise TryLater("there is no task this miner can do now; the log says why each was passed over")
     if settings.json:
         render.print_json({"tasks": [{"taskId": entry.task_id, "gaveUp": entry.gave_up} for entry in done]})

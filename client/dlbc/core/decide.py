@@ -23,6 +23,7 @@ from dlbc.core.types import (
     Timestamp,
     Wei,
 )
+from dlbc.core.units import format_amount
 
 NO_DEADLINE = Timestamp(0)
 
@@ -192,10 +193,11 @@ def refuse_candidate(candidate: Candidate, *, now: Timestamp, balance_wei: int, 
     """Why this miner can't do the task now; "" = it can."""
     left = candidate.ranked.train_end - now
     if candidate.seconds_needed > left:
-        return f"training needs about {candidate.seconds_needed} s here, {max(0, left)} s are left"
+        # Not how much is left: a sentence that changes every second would be told every second.
+        return f"training needs about {candidate.seconds_needed} s here, more than is left"
     needed = candidate.deposit_wei + gas_reserve_wei
     if balance_wei < needed:
-        return f"deposit and gas need {needed} wei, the account holds {balance_wei} wei"
+        return f"deposit and gas need {format_amount(needed)}, the account holds {format_amount(balance_wei)}"
     return ""
 
 

@@ -38,6 +38,7 @@ from dlbc.core.types import (
     TestSet,
     Wei,
 )
+from dlbc.core.units import format_amount
 from dlbc.ports import Chain, Dataset, DataSource, Journal, Keys, Storage, Trainer
 from dlbc.roles.artifacts import fetch_manifest, fetch_sealed, store_sealed
 from dlbc.roles.keeper import advance, read_facts, report_phase
@@ -161,7 +162,8 @@ class Requester:
             balance = self.chain.balance(self.keys.address)
             if balance < value:
                 raise Refused(
-                    f"posting sends {value} wei (bounty and bond) and {self.keys.address} holds {balance} wei; "
+                    f"posting sends {format_amount(value)} (bounty and bond), {self.keys.address} holds "
+                    f"{format_amount(balance)}; "
                     "fund the account or lower the bounty. Nothing was sent"
                 )
             _note(journal, draft.key, stage="posting", tasks_before=self.chain.task_count())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dlbc.core.decide import MinerFacts, decide_miner
+from dlbc.core.decide import Do, MinerFacts, decide_miner
 from dlbc.core.types import ZERO_ADDRESS, Address, Entry, Phase, TaskId
 from dlbc.ports import Chain
 from dlbc.roles.keeper import read_facts
@@ -56,18 +56,20 @@ def _status(chain: Chain, task_id: TaskId, index: int, entry: Entry, address: Ad
         task_id=task_id,
         round=index,
         phase=phase.label,
-        entry=_in_words(entry, is_leader=leader == address and index == facts.task.round),
+        entry=_in_words(
+            entry, is_leader=leader == address and index == facts.task.round, is_settled=phase is Phase.SETTLED
+        ),
         total=entry.total,
         holds_deposit=entry.holds_deposit,
-        next=f"{decision.do.value}: {decision.why}",
+        next="-" if decision.do is Do.FINISH else f"{decision.do.value}: {decision.why}",
     )
 
 
-def _in_words(entry: Entry, *, is_leader: bool) -> str:
+def _in_words(entry: Entry, *, is_leader: bool, is_settled: bool) -> str:
     if entry.is_struck:
         return "struck"
     if is_leader:
-        return "leads"
+        return "won" if is_settled else "leads"
     if entry.has_revealed:
         return "qualifies" if entry.qualifies else "does not qualify"
     return "committed"

@@ -61,7 +61,7 @@ def test_post__bounty_beyond_the_balance__refused_with_both_numbers(site: Site) 
     """No funds: nothing is sent."""
     file = site.task_file("too-dear", bounty='"20000 ether"', deposit='"2000 ether"', bond='"2000 ether"')
     before = site.chain.task_count()
-    assert "posting sends 22000000000000000000000 wei" in refused(site, "requester", "task", "post", str(file))
+    assert "posting sends 22000 ether" in refused(site, "requester", "task", "post", str(file))
     assert site.chain.task_count() == before
 
 

@@ -16,9 +16,9 @@ COLUMNS = 80
     [
         (("task", "list", "--all"), ("Settled", "1 ether")),
         (("task", "show", "{task}"), ("Task {task}: Settled", "The winner is paid", "requester")),
-        (("miner", "status"), ("credit in the market", "leads", "Settled")),
+        (("miner", "status"), ("credit in the market", "won", "Settled")),
         (("audit", "{task}"), ("✓", "watermark slot 0", "PASS: all")),
-        (("ledger", "show"), ("height", "score")),
+        (("ledger", "show"), ("block", "score")),
         (("ledger", "verify"), ("links to genesis", "The ledger holds.")),
         (("bench",), ("gas",)),
     ],
@@ -42,10 +42,10 @@ def test_view__for_scripts__is_one_json_object_with_the_facts(site: Site, settle
     shown = site.run("", "task", "show", str(settled))
     assert (shown["phase"], shown["locks"]) == ("Settled", [])
     block = site.run("", "ledger", "show")["blocks"][0]["header"]
-    assert (block["task_id"], block["miner"]) == (settled, site.address("miner1"))
+    assert (block["taskId"], block["miner"]) == (settled, site.address("miner1"))
     status = site.run("miner1", "miner", "status")
     assert status["creditWei"] == 0
-    assert [entry["task_id"] for entry in status["entries"]] == [settled]
+    assert [entry["taskId"] for entry in status["entries"]] == [settled]
 
 
 def test_model_verify__another_file__exit_code_4(site: Site, settled: TaskId) -> None:

@@ -46,6 +46,15 @@ def test_event__on_a_terminal__a_line_for_people() -> None:
     assert stream.getvalue() == '12:00:00 task skipped  task_id=2 reason="too big�[2J" ok=true\n'
 
 
+def test_event__on_a_terminal__moments_and_money_as_people_read_them() -> None:
+    """Nobody reads unix seconds or wei."""
+    stream = io.StringIO()
+
+    log_to(stream, terminal=True)("paid", wei=108 * 10**16, ends_at=1_767_355_200, until=0)
+
+    assert stream.getvalue() == "12:00:00 paid  wei=1.08ether ends_at=12:00:00 until=-\n"
+
+
 @pytest.mark.parametrize(
     "name",
     ["key", "test_key", "seal_key", "slot_keys", "salt", "password", "private_key", "seed", "signature", "mnemonic"],

@@ -268,8 +268,8 @@ def test_order_candidates__cheap_for_this_machine__comes_first() -> None:
     [
         (200, 0, ""),
         (104, 0, "deposit and gas need 105 wei, the account holds 104 wei"),
-        (200, 995, "training needs about 10 s here, 5 s are left"),
-        (200, 1200, "training needs about 10 s here, 0 s are left"),
+        (200, 995, "training needs about 10 s here, more than is left"),
+        (200, 1200, "training needs about 10 s here, more than is left"),
     ],
 )
 def test_refuse_candidate__money_and_time__says_what_is_missing(balance: int, now: int, sentence: str) -> None:
