@@ -21,7 +21,7 @@ from dlbc.core.manifest import (
     check_against_terms,
     manifest_from_bytes,
 )
-from dlbc.core.proofs import key_hash, test_commitment
+from dlbc.core.proofs import key_hash, terms_hash, test_commitment
 from dlbc.core.scoring import label_root
 from dlbc.core.types import Hash32, Locator, TaskPosted, TestSetReleased
 from dlbc.ports import Dataset, Progress, Storage, Trainer, silent
@@ -30,7 +30,17 @@ FETCH_SECONDS = 60.0
 
 
 def fetch_manifest(storage: Storage, posted: TaskPosted, *, timeout: float = FETCH_SECONDS) -> Manifest:
-    """The task's manifest, which agrees with its terms: hash, workload, one test set a round."""
+    """The task's manifest, which agrees with its terms: hash, workload, one test set a round.
+
+    The terms come from the log and must give the termsHash that a commit will name (P-15): a node that lies about
+    them makes nobody train for nothing.
+    """
+    found = terms_hash(posted.terms, posted.test_commitments)
+    if found != posted.terms_hash:
+        raise VerificationFailed(
+            f"terms of task {posted.task_id}: expected hash {posted.terms_hash.hex()}, found {found.hex()}; "
+            "the RPC endpoint's log is not to be trusted"
+        )
     data = storage.fetch(posted.terms.manifest, max_bytes=MAX_MANIFEST_BYTES, timeout=timeout)
     if sha256(data) != posted.terms.manifest_hash:
         raise VerificationFailed(

@@ -11,6 +11,7 @@ import pytest
 from dlbc.core.errors import Refused, VerificationFailed
 from dlbc.core.manifest import manifest_from_bytes
 from dlbc.core.types import Locator, Phase, TaskId, Wei
+from dlbc.roles.artifacts import fetch_manifest
 from dlbc.roles.entry import ENTRY
 from dlbc.roles.miner import NO_ENTRY, Miner
 from fakes.keys import account
@@ -283,3 +284,13 @@ def test_pull__a_link_lies_where_the_draft_goes__its_target_is_untouched(world: 
     assert precious.read_text() == "mine"
     assert output.is_file()
     assert not output.is_symlink()
+
+
+def test_fetch_manifest__the_log_tells_other_terms__nothing_is_fetched_for_them(world: World) -> None:
+    """Terms that do not give the committed termsHash are a lie of the node, whatever manifest they name."""
+    posted = world.onlooker.task_posted(world.post())
+    lie = replace(posted, terms=replace(posted.terms, bounty_wei=Wei(posted.terms.bounty_wei * 2)))
+
+    assert fetch_manifest(MemoryStorage(world.network), posted).samples > 0
+    with pytest.raises(VerificationFailed, match="terms of task 1"):
+        fetch_manifest(MemoryStorage(world.network), lie)
