@@ -36,6 +36,11 @@ def up(settings: Settings, fresh: bool, rpc_port: int | None, ipfs_port: int | N
     with render.ProgressLines() as progress:
         bootstrap.devnet_up(home, rpc_port=rpc_port or 0, ipfs_port=ipfs_port or 0, fresh=fresh, progress=progress)
     _show(settings, bootstrap.devnet_status(home))
+    if not settings.json:
+        click.echo(
+            "accounts: requester, miner1, miner2, miner3, auditor (dlbc wallet list; act as one with --account NAME)"
+        )
+        click.echo("next: dlbc task init mytask.toml --dataset digits")
 
 
 @command.command()

@@ -161,7 +161,10 @@ class Models:
                 )
             )
         if not marks and mismatch is not None:
-            raise mismatch
+            raise VerificationFailed(
+                f"{file} has the architecture of none of the {len(models)} settled models it was held against, so no "
+                f"mark can be looked for; the last one differs so: {mismatch}"
+            ) from mismatch
         return sorted(marks, key=lambda mark: -mark.strength)
 
     def by_hash(self, model_hash: Hash32) -> OpenedModel:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dlbc.adapters.ml.weights import save_model
 from dlbc.core.architecture import architecture_from_json
 from dlbc.core.errors import NotFound, Refused, StorageUnreachable, VerificationFailed
 from dlbc.core.types import Phase, TaskId
@@ -255,6 +256,16 @@ def test_pull__settled_task__writes_the_recorded_model_and_verifies_it(
     assert models.verify_file(model, output).passed
     marks = models.marks_in(output, models.all())
     assert [(mark.task_id, mark.is_detected) for mark in marks] == [(settled, True)]
+
+
+def test_marks_in__file_of_another_architecture__says_that_none_can_be_looked_for(
+    world: World, settled: TaskId, tmp_path: Path
+) -> None:
+    """The sentence speaks of architectures first, not of the one tensor that happened to differ."""
+    models, other = world.models(), tmp_path / "other.safetensors"
+    save_model({"other.weight": np.zeros((2, 2), np.float32)}, other)
+    with pytest.raises(VerificationFailed, match="the architecture of none of the 1 settled models"):
+        models.marks_in(other, models.all())
 
 
 def test_pull__settled_task__writes_the_architecture_that_the_weights_fill(
