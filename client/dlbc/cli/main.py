@@ -24,7 +24,7 @@ COMMANDS = {
     "ledger": "Show and verify the ledger of useful work.",
     "wallet": "Make, import and use accounts.",
     "devnet": "Run a local network: chain, IPFS node, contracts.",
-    "deploy": "Deploy the contracts to a chain, or verify them.",
+    "deploy": "Deploy the contracts to a chain.",
     "demo": "The whole loop on this machine.",
     "bench": "Measure, one command per table.",
 }
