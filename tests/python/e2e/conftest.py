@@ -74,9 +74,12 @@ class Process:
     def until(self, condition: Callable[[], object], what: str, seconds: float = STEP_SECONDS) -> None:
         """Waits for a condition; fails with what the process last said if it does not come or the process ends."""
         deadline = time.monotonic() + seconds
-        while not condition():
+        while True:
+            code = self._process.poll()  # before the look: what it said last counts even if it has ended since
+            if condition():
+                return
             said = self.err.read_text()[-1500:]
-            assert self._process.poll() is None, f"it ended with code {self._process.poll()} before {what}: {said}"
+            assert code is None, f"it ended with code {code} before {what}: {said}"
             assert time.monotonic() < deadline, f"{what} did not come within {seconds:.0f} s: {said}"
             time.sleep(0.05)
 

@@ -45,7 +45,8 @@ def test_requester__killed_while_posting__posts_once(site: Site) -> None:
     before = site.chain.task_count()
     for event in ("shard_stored", "test_set_sealed"):
         process = site.start("requester", "task", "post", str(file), "--yes")
-        process.until(lambda p=process, e=event: p.events(e), event)  # type: ignore[misc]
+        # a kill that came late lets the first run seal or even post; then the second has nothing left to seal
+        process.until(lambda p=process, e=event: p.events(e) or p.events("task_posted"), event)  # type: ignore[misc]
         process.kill()
     first = site.run("requester", "task", "post", str(file), "--yes")["taskId"]
     again = site.run("requester", "task", "post", str(file), "--yes")["taskId"]
