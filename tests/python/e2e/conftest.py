@@ -49,6 +49,11 @@ class Process:
         self._process.kill()
         self._process.wait()
 
+    @property
+    def has_ended(self) -> bool:
+        """It is no longer there to be killed."""
+        return self._process.poll() is not None
+
     def end(self) -> int:
         """SIGTERM, as a service manager."""
         if self._process.poll() is None:

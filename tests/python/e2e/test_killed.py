@@ -45,8 +45,8 @@ def test_requester__killed_while_posting__posts_once(site: Site) -> None:
     before = site.chain.task_count()
     for event in ("shard_stored", "test_set_sealed"):
         process = site.start("requester", "task", "post", str(file), "--yes")
-        # a kill that came late lets the first run seal or even post; then the second has nothing left to seal
-        process.until(lambda p=process, e=event: p.events(e) or p.events("task_posted"), event)  # type: ignore[misc]
+        # a kill that came late lets the first run seal or even post; then the second has nothing left to say
+        process.until(lambda p=process, e=event: p.events(e) or p.has_ended, event)  # type: ignore[misc]
         process.kill()
     first = site.run("requester", "task", "post", str(file), "--yes")["taskId"]
     again = site.run("requester", "task", "post", str(file), "--yes")["taskId"]
