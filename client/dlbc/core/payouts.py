@@ -14,7 +14,7 @@ class Settlement(NamedTuple):
     """Shares of a settled round's bounty."""
 
     paid_wei: Wei  # to the winner, with every rounding remainder
-    fee_wei: Wei  # to the fee receiver
+    fee_wei: Wei  # to the auditor pool
     royalty_wei: Wei  # to the miner of the declared parent
 
 
@@ -22,7 +22,7 @@ class Abortion(NamedTuple):
     """Shares of the requester's bond when a task is aborted."""
 
     share_wei: Wei  # to each committer, on top of its deposit
-    pool_wei: Wei  # to the fee receiver, with the remainder
+    pool_wei: Wei  # to the auditor pool, with the remainder
 
 
 def settlement(bounty_wei: int, fee_bps: int, royalty_bps: int, has_parent: bool) -> Settlement:

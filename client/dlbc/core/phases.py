@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from dlbc.core.types import ZERO_ADDRESS, Outcome, Phase, PhaseInfo, Round, Task, Timestamp
+from dlbc.core.types import ZERO_ADDRESS, Outcome, Phase, PhaseInfo, Round, Task, Timestamp, Vote
 
 _COLD = {
     Outcome.SETTLED: Phase.SETTLED,
@@ -14,15 +14,27 @@ _COLD = {
 }
 
 
-def phase_of(task: Task, round: Round, now: int, finality_gap: int) -> PhaseInfo:
-    """The phase of the task's current round at chain time `now` (seconds). NONE = there is no such task."""
+def phase_of(task: Task, round: Round, now: int, finality_gap: int, vote_seconds: int) -> PhaseInfo:
+    """The phase of the task's current round at chain time `now` (seconds). NONE = there is no such task.
+
+    vote_seconds: length of each half of a first vote, committing and revealing.
+    """
     if task.requester == ZERO_ADDRESS:
         return PhaseInfo(Phase.NONE, False, Timestamp(0))
     if task.outcome != Outcome.NONE:
         return PhaseInfo(_COLD[task.outcome], False, Timestamp(0))
     if round.reveal_end == 0:
         return _before_release(task, round, now, finality_gap)
-    return _after_release(task, round, now)
+    return _after_release(task, round, now, vote_seconds)
+
+
+def vote_windows(first_start: int, repeat_start: int, vote_seconds: int) -> tuple[Timestamp, Timestamp, Timestamp]:
+    """(start, end of committing, end of revealing) of a vote; a repeated one takes twice as long (P-55).
+
+    first_start: when the window before the vote ends. repeat_start: when the repeat started; 0 = the first vote.
+    """
+    start, length = (repeat_start, 2 * vote_seconds) if repeat_start else (first_start, vote_seconds)
+    return Timestamp(start), Timestamp(start + length), Timestamp(start + 2 * length)
 
 
 def release_window(task: Task, round: Round, finality_gap: int) -> tuple[Timestamp, Timestamp]:
@@ -39,28 +51,58 @@ def opening_window(task: Task, round: Round) -> tuple[Timestamp, Timestamp]:
 
 def what_next(info: PhaseInfo, task: Task, round: Round, now: int, finality_gap: int) -> str:
     """One sentence: who may do what until when."""
-    left = duration(info.ends_at - now)
     if info.phase in _STILL:
         return _STILL[info.phase]
     if info.due:
-        if info.phase == Phase.CHALLENGE:
-            return f"Anyone may advance now: the model stood and {round.leader} is paid."
-        return _DUE[info.phase]
-    if info.phase == Phase.TRAINING:
+        return _what_is_due(info, round)
+    return _what_runs(info, task, round, now, finality_gap) + _what_is_demanded(round, now) + "."
+
+
+def _what_is_due(info: PhaseInfo, round: Round) -> str:
+    if round.open_demands and info.phase is not Phase.NOMINATING:
+        return f"Anyone may advance now: {round.leader} did not show what was demanded, so it is struck."
+    if info.phase is Phase.CHALLENGE:
+        return f"Anyone may advance now: the model stood and {round.leader} is paid."
+    return _DUE[info.phase]
+
+
+def _what_runs(info: PhaseInfo, task: Task, round: Round, now: int, finality_gap: int) -> str:
+    left = duration(info.ends_at - now)
+    disputed = "the test set" if round.vote is Vote.TEST_SET else f"the claim of {round.leader}"
+    if info.phase is Phase.TRAINING:
         cancel = "" if round.commits else "; the requester may cancel until the first commit"
-        return f"Miners may commit for another {left}{cancel}."
-    if info.phase == Phase.RELEASING:
+        return f"Miners may commit for another {left}{cancel}"
+    if info.phase is Phase.RELEASING:
         start, _ = release_window(task, round, finality_gap)
         if now < start:
-            return f"The requester may release the test set in {duration(start - now)} and must within {left}."
-        return f"The requester must release the test set within {left}."
-    if info.phase == Phase.REVEALING:
-        return f"Miners may reveal their claims for another {left}."
-    if info.phase == Phase.OPENING:
-        return f"The leader {round.leader} must open its model within {left}."
-    if info.phase == Phase.CHALLENGE:
-        return f"Anyone may check the opened model of {round.leader}; it is settled in {left}."
-    return f"Anyone may nominate a qualifying claim for another {left}; the best one leads."
+            return f"The requester may release the test set in {duration(start - now)} and must within {left}"
+        return f"The requester must release the test set within {left}"
+    if info.phase is Phase.REVEALING:
+        then = "; auditors then vote on the impeached test set" if round.vote is Vote.TEST_SET else ""
+        return f"Miners may reveal their claims for another {left}{then}"
+    if info.phase is Phase.OPENING:
+        return f"The leader {round.leader} must open its model within {left}"
+    if info.phase is Phase.CHALLENGE:
+        if now >= round.challenge_end:
+            return f"The challenge is over and {round.leader} is paid in {left} at the latest"
+        if round.vote is Vote.CLAIM:
+            return (
+                f"Auditors vote on the disputed claim of {round.leader} in {left}; anyone may add a dispute until then"
+            )
+        return f"Anyone may check and dispute the opened model of {round.leader}; it is settled in {left}"
+    if info.phase is Phase.VOTING_COMMIT:
+        return f"Auditors may cast sealed ballots on {disputed} for another {left}"
+    if info.phase is Phase.VOTING_REVEAL:
+        return f"Auditors must open their ballots on {disputed} within {left}"
+    return f"Anyone may nominate a qualifying claim for another {left}; the best one leads"
+
+
+def _what_is_demanded(round: Round, now: int) -> str:
+    if not round.open_demands:
+        return ""
+    what = "prediction" if round.open_demands == 1 else "predictions"
+    left = duration(round.demand_end - now)
+    return f"; {round.open_demands} demanded {what} must be shown within {left}"
 
 
 def meaning(phase: Phase) -> str:
@@ -84,13 +126,14 @@ _DUE = {
     Phase.RELEASING: "Anyone may advance now: the test set was not released, so the task is aborted.",
     Phase.REVEALING: "Anyone may advance now: no claim qualifies, so the task becomes void and the money goes back.",
     Phase.OPENING: "Anyone may advance now: the leader did not open, so it is struck and loses its deposit.",
+    Phase.VOTING_REVEAL: "Anyone may advance now: the vote is over and its ballots are counted.",
     Phase.NOMINATING: "Anyone may advance now: no claim was nominated, so the task becomes void.",
 }
 _STILL = {
     Phase.NONE: "There is no such task.",
     Phase.SETTLED: "The winner is paid; miners may reclaim their deposits and everybody may withdraw.",
-    Phase.ABORTED: "The test set never came; miners may reclaim their deposits with a share of the bond.",
-    Phase.VOID: "No claim reached the minimum score; revealed miners may reclaim deposits, the requester may withdraw.",
+    Phase.ABORTED: "The test set never came or was not the promised one; miners may reclaim more than their deposits.",
+    Phase.VOID: "No claim is left that qualifies; revealed miners may reclaim deposits, the requester may withdraw.",
     Phase.CANCELLED: "The requester took the task back and may withdraw.",
 }
 
@@ -104,11 +147,25 @@ def _before_release(task: Task, round: Round, now: int, finality_gap: int) -> Ph
     return PhaseInfo(Phase.RELEASING, now >= release_end, release_end)
 
 
-def _after_release(task: Task, round: Round, now: int) -> PhaseInfo:
+def _after_release(task: Task, round: Round, now: int, vote_seconds: int) -> PhaseInfo:
     if now < round.reveal_end:
         return PhaseInfo(Phase.REVEALING, False, round.reveal_end)
+    if round.vote is Vote.TEST_SET:
+        return _voting(round, now, round.reveal_end, vote_seconds)
+    info = _after_reveal(task, round, now, vote_seconds)
+    # a demand that was not answered in time: whatever the leader waits for, it is struck (M-7)
+    if round.open_demands and not info.due and now >= round.demand_end:
+        return PhaseInfo(info.phase, True, round.demand_end)
+    return info
+
+
+def _after_reveal(task: Task, round: Round, now: int, vote_seconds: int) -> PhaseInfo:
     if round.challenge_end != 0:
-        return PhaseInfo(Phase.CHALLENGE, now >= round.challenge_end, round.challenge_end)
+        if now < round.challenge_end:
+            return PhaseInfo(Phase.CHALLENGE, False, round.challenge_end)
+        if round.vote is Vote.CLAIM:
+            return _voting(round, now, round.challenge_end, vote_seconds)
+        return _wait_for_demands(round, Phase.CHALLENGE, now, round.challenge_end)
     if now < round.nominate_end:
         return PhaseInfo(Phase.NOMINATING, False, round.nominate_end)
     if round.leader == ZERO_ADDRESS:
@@ -117,3 +174,17 @@ def _after_release(task: Task, round: Round, now: int) -> PhaseInfo:
         return PhaseInfo(Phase.REVEALING, True, round.reveal_end)
     _, open_end = opening_window(task, round)
     return PhaseInfo(Phase.OPENING, now >= open_end, open_end)
+
+
+def _voting(round: Round, now: int, first_start: Timestamp, vote_seconds: int) -> PhaseInfo:
+    _, commit_end, reveal_end = vote_windows(first_start, round.vote_start, vote_seconds)
+    if now < commit_end:
+        return PhaseInfo(Phase.VOTING_COMMIT, False, commit_end)
+    return _wait_for_demands(round, Phase.VOTING_REVEAL, now, reveal_end)
+
+
+def _wait_for_demands(round: Round, phase: Phase, now: int, ends_at: Timestamp) -> PhaseInfo:
+    """Neither settlement nor a verdict comes before every demand is answered or overdue (P-58)."""
+    if round.open_demands:
+        ends_at = max(ends_at, round.demand_end)
+    return PhaseInfo(phase, now >= ends_at, ends_at)

@@ -7,7 +7,7 @@ seconds, shares are parts per million; all are ints. Nothing hashed or paid is e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import NewType
 
 TaskId = NewType("TaskId", int)
@@ -35,11 +35,13 @@ class Phase(IntEnum):
     REVEALING = 3
     OPENING = 4
     CHALLENGE = 5
-    NOMINATING = 6
-    SETTLED = 7
-    ABORTED = 8
-    VOID = 9
-    CANCELLED = 10
+    VOTING_COMMIT = 6
+    VOTING_REVEAL = 7
+    NOMINATING = 8
+    SETTLED = 9
+    ABORTED = 10
+    VOID = 11
+    CANCELLED = 12
 
     @property
     def is_cold(self) -> bool:
@@ -49,7 +51,7 @@ class Phase(IntEnum):
     @property
     def label(self) -> str:
         """As users read it, e.g. "Training"."""
-        return self.name.capitalize()
+        return self.name.title().replace("_", "")
 
 
 class Outcome(IntEnum):
@@ -67,6 +69,59 @@ class Reason(IntEnum):
 
     NONE = 0
     SILENT = 1
+    REFUTED = 2
+    WITHHELD = 3
+    VOTED = 4
+
+
+class Vote(IntEnum):
+    """What a round's auditors vote on."""
+
+    NONE = 0
+    TEST_SET = 1
+    CLAIM = 2
+
+
+class Verdict(IntEnum):
+    """What one ballot says (P-54)."""
+
+    NONE = 0
+    STANDS = 1
+    FALLS = 2
+    UNAVAILABLE = 3
+
+
+class Ruling(IntEnum):
+    """What a whole vote says (P-54, P-55)."""
+
+    NONE = 0
+    REPEAT = 1
+    STANDS = 2
+    FALLS = 3
+    SPLIT = 4
+    NO_QUORUM = 5
+
+
+class Fault(IntEnum):
+    """What a refutation proves (M-6)."""
+
+    NONE = 0
+    WRONG_SCORE = 1
+    OUT_OF_RANGE = 2
+    WRONG_SUM = 3
+    PADDING = 4
+
+
+class Ground(IntFlag):
+    """Why a claim is disputed (P-52); several may hold."""
+
+    SCORE = 1
+    HASH = 2
+    UNAVAILABLE = 4
+    ARCHITECTURE = 8
+    NO_WATERMARK = 16
+    COPIED = 32
+    SAMPLES = 64
 
 
 class LockKind(IntEnum):
@@ -75,6 +130,10 @@ class LockKind(IntEnum):
     BOUNTY = 0
     BOND = 1
     DEPOSIT = 2
+    STAKE = 3
+    PENDING_STAKE = 4
+    UNBONDING_STAKE = 5
+    DISPUTE_BOND = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +242,9 @@ class Round:
     nominate_end: Timestamp
     challenge_end: Timestamp
     commits: int
+    vote_start: Timestamp
+    vote: Vote
+    open_demands: int
     leader: Address
     leader_total: int
     reveals: int
@@ -190,6 +252,9 @@ class Round:
     max_sample_score: int
     classes: int
     metric: int
+    demand_end: Timestamp
+    strikes: int
+    is_fee_due: bool
     test_commitment: Hash32
 
 
@@ -273,7 +338,99 @@ class Params:
     weight_network: int
     weight_data: int
     weight_queue: int
-    fee_receiver: Address
+    max_challenge: int
+    vote_seconds: int
+    pool: Address
+
+
+@dataclass(frozen=True, slots=True)
+class PoolParams:
+    """Immutable parameters of an auditor pool (section 12)."""
+
+    activation_seconds: int
+    unbonding_seconds: int
+    lock_bps: int
+    demand_bond_wei: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """One auditor's stake (P-56)."""
+
+    active_wei: Wei
+    pending_wei: Wei
+    ready_at: Timestamp
+    ballots: int
+    accrued_wei: Wei
+    paid_index: int
+    unbonding_wei: Wei
+    free_at: Timestamp
+    counted_from: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One dispute of a claim, or the impeachment of a test set. filers 0 = there is none."""
+
+    bond_wei: Wei
+    filers: int
+    vote_start: Timestamp
+    snapshot_at: Timestamp
+    attempt: int
+    ruling: Ruling
+    grounds: int
+    task_id: TaskId
+    round: int
+    subject: Address
+    filer_pot_wei: Wei
+    filers_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The ballots of one vote, counted by what they risk."""
+
+    committed_wei: Wei
+    stands_wei: Wei
+    falls_wei: Wei
+    unavailable_wei: Wei
+    pot_wei: Wei
+    winners_wei: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRef:
+    """Names a revealed claim and gives what its hash binds."""
+
+    proof: TrainingProof
+    claim: Claim
+    h_top: Hash32
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionLeaf:
+    """A leaf of the prediction tree (M-3)."""
+
+    prediction: int
+    score: int
+
+
+@dataclass(frozen=True, slots=True)
+class SumNode:
+    """One level of a path in the prediction tree, leaf to root: what the parent's hash binds (M-4)."""
+
+    hash: Hash32  # of the sibling
+    sum: int  # of the sibling, as the parent states it
+    own_sum: int  # of the node on the path, as the parent states it
+
+
+@dataclass(frozen=True, slots=True)
+class LabelProof:
+    """A label of the test set, proved against the round's test commitment (M-2)."""
+
+    test_set: TestSet
+    label: int
+    path: tuple[Hash32, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,3 +544,90 @@ class Receipt:
     block_number: int
     gas_used: int
     task_id: TaskId | None = None  # of post()
+
+
+# ------------------------------------------------------------------ what the pool's log tells
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeFiled:
+    """Event of a dispute (grounds > 0) or of an impeachment (subject ZERO_ADDRESS, grounds 0)."""
+
+    case_id: Hash32
+    task_id: TaskId
+    round: int
+    subject: Address
+    filer: Address
+    grounds: int
+    evidence: Locator
+    samples: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VoteCommitted:
+    """Event of a ballot, still sealed."""
+
+    case_id: Hash32
+    attempt: int
+    voter: Address
+    ballot: Hash32
+    lock_wei: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class VoteRevealed:
+    """Event of an opened ballot."""
+
+    case_id: Hash32
+    attempt: int
+    voter: Address
+    verdict: Verdict
+    lock_wei: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class VoteResolved:
+    """Event of a counted vote."""
+
+    case_id: Hash32
+    attempt: int
+    ruling: Ruling
+    stands_wei: Wei
+    falls_wei: Wei
+    unavailable_wei: Wei
+    snapshot_wei: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionDemanded:
+    """Event of a demand."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    demander: Address
+    index: int
+    demand_end: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionShown:
+    """Event of an answer."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    answerer: Address
+    index: int
+    leaf: PredictionLeaf
+    path: tuple[SumNode, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimStruck:
+    """Event of a strike."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    reason: Reason

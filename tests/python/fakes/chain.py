@@ -45,6 +45,7 @@ from dlbc.core.types import (
     TestSetReleased,
     Timestamp,
     TrainingProof,
+    Vote,
     WatermarkRecord,
     Wei,
     Winner,
@@ -52,13 +53,46 @@ from dlbc.core.types import (
 
 CHAIN_ID = 31337
 MARKET = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
-TREASURY = Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
+REGISTRY = Address("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512")
+POOL = Address("0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0")
 NO_ENTRY = Entry(ZERO_HASH, 0, 0, False, False, False, False)
 NO_WINNER = Winner(ZERO_ADDRESS, 0, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH, ZERO_HASH)
 NO_ROUND = Round(
-    Timestamp(0), Timestamp(0), Timestamp(0), Timestamp(0), 0, ZERO_ADDRESS, 0, 0, 0, 0, 0, 0, ZERO_HASH
-)  # fmt: skip
-PARAMS = Params(200, 2_000, 1, 90 * 86_400, 0, 86_400, 500_000, 200_000, 200_000, 100_000, TREASURY)
+    train_end=Timestamp(0),
+    reveal_end=Timestamp(0),
+    nominate_end=Timestamp(0),
+    challenge_end=Timestamp(0),
+    commits=0,
+    vote_start=Timestamp(0),
+    vote=Vote.NONE,
+    open_demands=0,
+    leader=ZERO_ADDRESS,
+    leader_total=0,
+    reveals=0,
+    samples=0,
+    max_sample_score=0,
+    classes=0,
+    metric=0,
+    demand_end=Timestamp(0),
+    strikes=0,
+    is_fee_due=False,
+    test_commitment=ZERO_HASH,
+)
+PARAMS = Params(
+    fee_bps=200,
+    max_royalty_bps=2_000,
+    min_window=1,
+    max_window=90 * 86_400,
+    finality_gap=0,
+    aging_seconds=86_400,
+    weight_complexity=500_000,
+    weight_network=200_000,
+    weight_data=200_000,
+    weight_queue=100_000,
+    max_challenge=6 * 3_600,
+    vote_seconds=1_800,
+    pool=POOL,
+)
 
 RoundKey = tuple[int, int]
 
@@ -70,7 +104,7 @@ class FakeMarket:
     params: Params = PARAMS
     now: int = 1_800_000_000
     address: Address = MARKET
-    genesis: Hash32 = field(default_factory=lambda: proofs.genesis_hash(CHAIN_ID, TREASURY))
+    genesis: Hash32 = field(default_factory=lambda: proofs.genesis_hash(CHAIN_ID, REGISTRY))
     tasks: dict[int, Task] = field(default_factory=dict)
     rounds: dict[RoundKey, Round] = field(default_factory=dict)
     entries: dict[tuple[int, int, str], Entry] = field(default_factory=dict)
@@ -99,7 +133,8 @@ class FakeMarket:
     def phase(self, task_id: int) -> PhaseInfo:
         """Derived from facts and the clock."""
         task = self.tasks[task_id]
-        return phase_of(task, self.rounds[task_id, task.round], self.now, self.params.finality_gap)
+        round_, params = self.rounds[task_id, task.round], self.params
+        return phase_of(task, round_, self.now, params.finality_gap, params.vote_seconds)
 
     def move_to_end_of_phase(self, task_id: int) -> None:
         """Sets the clock to the moment the present window is over."""
@@ -458,11 +493,11 @@ class FakeChain:
         elif info.phase is Phase.RELEASING:
             self._finish(task_id, Outcome.ABORTED)
             self.state.credit(task.requester, task.bounty_wei * (task.rounds - task.round))
-            self.state.credit(self.state.params.fee_receiver, payouts.abortion(task.bond_wei, round_.commits).pool_wei)
+            self.state.credit(self.state.params.pool, payouts.abortion(task.bond_wei, round_.commits).pool_wei)
         else:
             self._finish(task_id, Outcome.VOID)
             self._refund(task_id)
-            self.state.credit(self.state.params.fee_receiver, self._unrevealed(task, round_))
+            self.state.credit(self.state.params.pool, self._unrevealed(task, round_))
         return self._end("advance")
 
     def reclaim(self, task_id: TaskId, round: int, miner: Address) -> Receipt:
@@ -506,7 +541,7 @@ class FakeChain:
             state.tasks[task_id] = replace(task, round=index + 1)
             self._set_round(task_id, index + 1, train_end=Timestamp(state.now + task.train_seconds))
         state.credit(miner, shares.paid_wei)
-        state.credit(state.params.fee_receiver, shares.fee_wei + self._unrevealed(task, round_))
+        state.credit(state.params.pool, shares.fee_wei + self._unrevealed(task, round_))
         if parent is not None:
             state.credit(parent.miner, shares.royalty_wei)
         state.settled.setdefault(task_id, []).append(RoundSettled(task_id, index, miner, *shares))
@@ -546,7 +581,7 @@ class FakeChain:
             leader_total=0,
             nominate_end=Timestamp(self.state.now + task.open_seconds),
         )
-        self.state.credit(self.state.params.fee_receiver, task.deposit_wei)
+        self.state.credit(self.state.params.pool, task.deposit_wei)
 
     def _take_ownership(self, task: Task, proof: TrainingProof, seq: int) -> bool:
         state, key = self.state, (proof.task_id, proof.round, proof.model_hash)
@@ -683,7 +718,7 @@ class FakeChain:
     def _withdraw(self, account: Address, to: Address) -> Receipt:
         amount = self.state.credits.pop(account, 0)
         if not amount:
-            raise _refused("Market_NothingToWithdraw", f"nothing is owed to {account}")
+            raise _refused("Ledger_NothingToWithdraw", f"nothing is owed to {account}")
         self.state.balances[to] = self.state.balances.get(to, 0) + amount
         return self._end("withdraw")
 
