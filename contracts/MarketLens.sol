@@ -89,7 +89,7 @@ contract MarketLens is IMarketLens {
         Lock memory row = _depositLock(taskId, task, index, round, entry, round.leader == account);
         rows[found++] = row;
         if (index == task.round && task.outcome == Outcome.Aborted) {
-            (uint256 shareWei,) = PayoutLib.abortion(task.bondWei, round.commits);
+            (uint256 shareWei,) = PayoutLib.abortion(task.bondWei, round.commits - round.strikes);
             rows[found++] = Lock(LockKind.Bond, index, shareWei, row.freeAt, row.freedBy);
         }
         return found;

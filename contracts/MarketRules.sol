@@ -21,7 +21,9 @@ contract MarketRules is IMarketRules {
     uint32 private immutable WEIGHT_NETWORK;
     uint32 private immutable WEIGHT_DATA;
     uint32 private immutable WEIGHT_QUEUE;
-    address private immutable FEE_RECEIVER;
+    uint32 private immutable MAX_CHALLENGE;
+    uint32 private immutable VOTE_SECONDS;
+    address private immutable POOL;
 
     constructor(Params memory params_) {
         BoundsLib.checkParams(params_);
@@ -35,12 +37,14 @@ contract MarketRules is IMarketRules {
         WEIGHT_NETWORK = params_.weightNetwork;
         WEIGHT_DATA = params_.weightData;
         WEIGHT_QUEUE = params_.weightQueue;
-        FEE_RECEIVER = params_.feeReceiver;
+        MAX_CHALLENGE = params_.maxChallenge;
+        VOTE_SECONDS = params_.voteSeconds;
+        POOL = params_.pool;
     }
 
     /// @inheritdoc IMarketRules
     function admit(Terms calldata terms, uint256 rounds, uint256 queue) external view returns (uint64 difficulty) {
-        BoundsLib.checkTerms(terms, rounds, MIN_WINDOW, MAX_WINDOW, MAX_ROYALTY_BPS);
+        BoundsLib.checkTerms(terms, rounds, MIN_WINDOW, MAX_WINDOW, MAX_CHALLENGE, MAX_ROYALTY_BPS);
         difficulty = difficultyOf(terms.workload, queue);
         // ranking divides by it
         if (difficulty == 0) revert Errors.Market_BelowMinimum("difficulty", 0, 1);
@@ -65,7 +69,9 @@ contract MarketRules is IMarketRules {
             weightNetwork: WEIGHT_NETWORK,
             weightData: WEIGHT_DATA,
             weightQueue: WEIGHT_QUEUE,
-            feeReceiver: FEE_RECEIVER
+            maxChallenge: MAX_CHALLENGE,
+            voteSeconds: VOTE_SECONDS,
+            pool: POOL
         });
     }
 }

@@ -2,6 +2,8 @@
 pragma solidity 0.8.37;
 
 import {MarketRules} from "./MarketRules.sol";
+import {IAuditorPool} from "./interfaces/IAuditorPool.sol";
+import {ILedger} from "./interfaces/ILedger.sol";
 import {IMarketRules} from "./interfaces/IMarketRules.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {ITaskMarket} from "./interfaces/ITaskMarket.sol";
@@ -13,6 +15,7 @@ import {PayoutLib} from "./libraries/PayoutLib.sol";
 import {PhaseLib} from "./libraries/PhaseLib.sol";
 import {ProofLib} from "./libraries/ProofLib.sol";
 import {ScoreLib} from "./libraries/ScoreLib.sol";
+import {SignatureLib} from "./libraries/SignatureLib.sol";
 import {
     Claim,
     Entry,
@@ -21,10 +24,12 @@ import {
     Phase,
     Reason,
     Round,
+    Ruling,
     Task,
     Terms,
     TestSet,
-    TrainingProof
+    TrainingProof,
+    Vote
 } from "./types/Task.sol";
 
 /// @title TaskMarket
@@ -44,7 +49,8 @@ contract TaskMarket is ITaskMarket {
     IMarketRules private immutable RULES;
     uint16 private immutable FEE_BPS;
     uint32 private immutable FINALITY_GAP;
-    address private immutable FEE_RECEIVER;
+    uint32 private immutable VOTE_SECONDS;
+    address private immutable POOL;
     uint256 private immutable CACHED_CHAIN_ID;
     bytes32 private immutable CACHED_DOMAIN_SEPARATOR;
 
@@ -63,7 +69,8 @@ contract TaskMarket is ITaskMarket {
         RULES = new MarketRules(params_);
         FEE_BPS = params_.feeBps;
         FINALITY_GAP = params_.finalityGap;
-        FEE_RECEIVER = params_.feeReceiver;
+        VOTE_SECONDS = params_.voteSeconds;
+        POOL = params_.pool;
         CACHED_CHAIN_ID = block.chainid;
         CACHED_DOMAIN_SEPARATOR = ProofLib.domainSeparator(block.chainid, address(this));
     }
@@ -116,7 +123,7 @@ contract TaskMarket is ITaskMarket {
         _checkPhase(task, round, Phase.Training);
         // Effect
         _end(task, Outcome.Cancelled);
-        _refund(taskId, task);
+        _refund(taskId, task, 0);
         emit TaskCancelled(taskId);
     }
 
@@ -241,7 +248,7 @@ contract TaskMarket is ITaskMarket {
         (Task storage task, Round storage round) = _loadCurrent(proof.taskId, proof.round);
         // Check
         _checkPhase(task, round, Phase.Opening);
-        if (proof.miner != round.leader) revert Errors.Market_NotLeader(proof.miner, round.leader);
+        _checkLeader(round, proof.miner);
         bytes32 digest = proofDigest(proof);
         _checkRevealed(_entry(proof.taskId, proof.round, proof.miner), ProofLib.claimHash(digest, claim));
         _checkOpening(proof, sealKey, slotKey, slotPath);
@@ -268,8 +275,10 @@ contract TaskMarket is ITaskMarket {
         // Check
         (Phase phase, bool due, uint40 endsAt) = _phaseOf(task, round);
         if (!due) revert Errors.Market_NothingDue(taskId, phase, endsAt);
-        if (phase == Phase.Challenge) _settle(taskId, task, round);
-        else if (phase == Phase.Opening) _strike(taskId, task, round, Reason.Silent);
+        if (round.openDemands != 0) _strikeLeader(taskId, task, round, Reason.Withheld);
+        else if (phase == Phase.Challenge) _settle(taskId, task, round);
+        else if (phase == Phase.Opening) _strikeLeader(taskId, task, round, Reason.Silent);
+        else if (phase == Phase.VotingReveal) IAuditorPool(POOL).resolve(taskId); // which calls conclude
         else if (phase == Phase.Releasing) _abort(taskId, task, round);
         else _void(taskId, task, round); // Training without a commit; Revealing or Nominating without a leader
     }
@@ -291,7 +300,7 @@ contract TaskMarket is ITaskMarket {
             _rounds[taskId][index + 1].trainEnd = uint40(block.timestamp + task.trainSeconds);
         }
         _ledger.credit(miner, paidWei, taskId);
-        _ledger.credit(FEE_RECEIVER, feeWei + _unrevealedWei(task, round), taskId);
+        _ledger.credit(POOL, feeWei + _unrevealedWei(task, round), taskId);
         _ledger.credit(royaltyReceiver, royaltyWei, taskId);
         emit RoundSettled(taskId, index, miner, paidWei, feeWei, royaltyWei);
         // Interaction: the registry is ours and calls nobody
@@ -316,38 +325,163 @@ contract TaskMarket is ITaskMarket {
         );
     }
 
-    /// @dev Takes the lead and the deposit; one opening window to nominate the next claim begins (P-43, P-51).
-    function _strike(uint256 taskId, Task storage task, Round storage round, Reason reason) private {
+    /// @dev Takes the leader's lead and deposit. The whole deposit goes to the pool.
+    function _strikeLeader(uint256 taskId, Task storage task, Round storage round, Reason reason) private {
+        _strike(taskId, task, round, round.leader, reason);
+        _ledger.credit(POOL, task.depositWei, taskId);
+    }
+
+    /// @dev Bars a claim from winning and takes its deposit, which the caller credits. If it led, whatever waited for it
+    /// ends, and one opening window to nominate the next claim begins once reveals are over (P-43, P-51, P-58).
+    function _strike(uint256 taskId, Task storage task, Round storage round, address miner, Reason reason) private {
         // Effect
         uint16 index = task.round;
-        address miner = round.leader;
         Entry storage entry = _entry(taskId, index, miner);
         entry.isStruck = true;
         entry.holdsDeposit = false;
-        round.leader = address(0);
-        round.leaderTotal = 0;
-        round.nominateEnd = uint40(block.timestamp + task.openSeconds);
-        _ledger.credit(FEE_RECEIVER, task.depositWei, taskId);
-        emit LeaderStruck(taskId, index, miner, reason);
+        ++round.strikes;
+        if (miner == round.leader) {
+            round.leader = address(0);
+            round.leaderTotal = 0;
+            round.challengeEnd = 0;
+            round.openDemands = 0;
+            // an impeachment is about the test set, not about this claim
+            if (round.vote == Vote.Claim) _endVote(round);
+            uint256 revealEnd = round.revealEnd;
+            uint256 from = block.timestamp > revealEnd ? block.timestamp : revealEnd;
+            round.nominateEnd = uint40(from + task.openSeconds);
+        }
+        emit ClaimStruck(taskId, index, miner, reason);
     }
 
-    /// @dev The test set was not released: the committers share half of the bond (P-21).
-    function _abort(uint256 taskId, Task storage task, Round storage round) private {
-        (, uint256 restWei) = PayoutLib.abortion(task.bondWei, round.commits);
+    /// @dev The test set was not released or was impeached: the committers share half of the bond (P-21).
+    /// @return restWei of the bond, credited to the pool
+    function _abort(uint256 taskId, Task storage task, Round storage round) private returns (uint256 restWei) {
+        (, restWei) = _abortion(task, round);
         // Effect
         _end(task, Outcome.Aborted);
         _ledger.credit(task.requester, _remainingBountyWei(task), taskId);
-        _ledger.credit(FEE_RECEIVER, restWei, taskId);
+        _ledger.credit(POOL, restWei, taskId);
         emit TaskAborted(taskId, task.round);
     }
 
-    /// @dev Nobody committed or no qualifying claim is left: bounty and bond go back (P-20).
+    /// @dev Nobody committed or no qualifying claim is left: bounty and bond go back, less the fee if a vote struck a
+    /// leader (P-20).
     function _void(uint256 taskId, Task storage task, Round storage round) private {
+        uint256 feeWei = round.isFeeDue ? PayoutLib.mulBpsDown(task.bountyWei, FEE_BPS) : 0;
         // Effect
         _end(task, Outcome.Void);
-        _refund(taskId, task);
-        _ledger.credit(FEE_RECEIVER, _unrevealedWei(task, round), taskId);
+        _refund(taskId, task, feeWei);
+        _ledger.credit(POOL, feeWei + _unrevealedWei(task, round), taskId);
         emit TaskVoided(taskId, task.round);
+    }
+
+    // ---------------------------------------------------------------- DISPUTE
+
+    /// @inheritdoc ITaskMarket
+    function callVote(uint256 taskId, Vote vote)
+        external
+        returns (uint16 index, address subject, uint40 voteStart, uint40 snapshotAt, uint256 bountyWei)
+    {
+        Task storage task;
+        Round storage round;
+        (task, index, round) = _load(taskId);
+        // Check
+        _checkPool();
+        if (vote == Vote.TestSet) {
+            _checkPhase(task, round, Phase.Revealing);
+            voteStart = round.revealEnd;
+            snapshotAt = voteStart - task.revealSeconds;
+        } else {
+            _checkInChallenge(task, round);
+            subject = round.leader;
+            voteStart = round.challengeEnd;
+            snapshotAt = voteStart - task.challengeSeconds;
+        }
+        bountyWei = task.bountyWei;
+        // Effect
+        if (round.vote == Vote.None) {
+            round.vote = vote;
+            emit VoteCalled(taskId, index, vote, subject, voteStart);
+        }
+    }
+
+    /// @inheritdoc ITaskMarket
+    function conclude(uint256 taskId, Ruling ruling) external returns (uint256 potWei) {
+        (Task storage task, uint16 index, Round storage round) = _load(taskId);
+        // Check
+        _checkPool();
+        (Phase phase, bool due,) = _phaseOf(task, round);
+        if (phase != Phase.VotingReveal || !due || round.openDemands != 0) {
+            revert Errors.Market_WrongPhase(phase, due, Phase.VotingReveal);
+        }
+        if (ruling == Ruling.None) revert Errors.Market_BelowMinimum("ruling", 0, 1);
+        // Effect
+        Vote vote = round.vote;
+        emit VoteConcluded(taskId, index, vote, ruling);
+        if (ruling == Ruling.Repeat) {
+            round.voteStart = uint40(block.timestamp);
+        } else if (vote == Vote.TestSet) {
+            if (ruling == Ruling.Falls) return _abort(taskId, task, round);
+            _endVote(round);
+            // Opening, or Nominating if a leader was displaced or struck, starts now
+            round.nominateEnd = uint40(block.timestamp + (round.nominateEnd == 0 ? 0 : task.openSeconds));
+        } else if (ruling == Ruling.Falls) {
+            round.isFeeDue = true;
+            _strikeLeader(taskId, task, round, Reason.Voted);
+            return task.depositWei;
+        } else {
+            _endVote(round); // the claim is final: advance settles it
+        }
+    }
+
+    /// @inheritdoc ITaskMarket
+    function strike(uint256 taskId, uint16 index, address miner, address refuter) external {
+        (Task storage task, uint16 current, Round storage round) = _load(taskId);
+        // Check
+        _checkPool();
+        Entry storage entry = _entry(taskId, index, miner);
+        // whoever qualifies has revealed
+        if (index != current || task.outcome != Outcome.None || !entry.qualifies || entry.isStruck) {
+            revert Errors.Market_NotStrikable(miner);
+        }
+        // Effect
+        _strike(taskId, task, round, miner, Reason.Refuted);
+        (uint256 refuterWei, uint256 restWei) = PayoutLib.refutation(task.depositWei);
+        _ledger.credit(refuter, refuterWei, taskId);
+        _ledger.credit(POOL, restWei, taskId);
+    }
+
+    /// @inheritdoc ITaskMarket
+    function noteDemand(uint256 taskId, uint16 index, address miner) external returns (uint40 demandEnd) {
+        (Task storage task, Round storage round) = _loadCurrent(taskId, index);
+        // Check
+        _checkPool();
+        (Phase phase,,) = _phaseOf(task, round);
+        if (phase == Phase.Opening) _checkPhase(task, round, Phase.Opening);
+        else _checkInChallenge(task, round);
+        _checkLeader(round, miner);
+        uint16 openDemands = round.openDemands;
+        if (openDemands == type(uint16).max) revert Errors.Market_TooManyDemands(type(uint16).max);
+        // Effect
+        demandEnd = uint40(block.timestamp + task.openSeconds);
+        round.demandEnd = demandEnd;
+        round.openDemands = openDemands + 1;
+    }
+
+    /// @inheritdoc ITaskMarket
+    function noteAnswer(uint256 taskId, uint16 index, address miner) external {
+        (Task storage task, Round storage round) = _loadCurrent(taskId, index);
+        // Check
+        _checkPool();
+        _checkLeader(round, miner);
+        uint16 openDemands = round.openDemands;
+        if (openDemands == 0 || block.timestamp >= round.demandEnd) {
+            (Phase phase, bool due,) = _phaseOf(task, round);
+            revert Errors.Market_WrongPhase(phase, due, phase);
+        }
+        // Effect
+        round.openDemands = openDemands - 1;
     }
 
     // ---------------------------------------------------------------- WITHDRAW
@@ -363,7 +497,7 @@ contract TaskMarket is ITaskMarket {
         _checkDepositFree(task, round, entry, index, miner, isAborted);
         uint256 amountWei = task.depositWei;
         if (isAborted) {
-            (uint256 shareWei,) = PayoutLib.abortion(task.bondWei, round.commits);
+            (uint256 shareWei,) = _abortion(task, round);
             amountWei += shareWei;
         }
         // Effect
@@ -372,12 +506,12 @@ contract TaskMarket is ITaskMarket {
         emit DepositReclaimed(taskId, index, miner, amountWei);
     }
 
-    /// @inheritdoc ITaskMarket
+    /// @inheritdoc ILedger
     function withdraw(address account) external {
         _ledger.withdraw(account, account);
     }
 
-    /// @inheritdoc ITaskMarket
+    /// @inheritdoc ILedger
     function withdrawTo(address to) external {
         if (to == address(0)) revert Errors.Market_ZeroAddress();
         _ledger.withdraw(msg.sender, to);
@@ -406,12 +540,12 @@ contract TaskMarket is ITaskMarket {
         return _entry(taskId, index, miner);
     }
 
-    /// @inheritdoc ITaskMarket
+    /// @inheritdoc ILedger
     function creditOf(address account) external view returns (uint256 amountWei) {
         return _ledger.credits[account];
     }
 
-    /// @inheritdoc ITaskMarket
+    /// @inheritdoc ILedger
     function liabilities() external view returns (uint256 lockedWei, uint256 creditedWei) {
         return (_ledger.lockedWei, _ledger.creditedWei);
     }
@@ -453,8 +587,7 @@ contract TaskMarket is ITaskMarket {
         bytes32 digest = proofDigest(proof);
         Entry storage entry = _entry(proof.taskId, proof.round, proof.miner);
         if (!entry.hasRevealed || entry.digest != ProofLib.claimHash(digest, claim)) return false;
-        (address signer,) = ProofLib.recover(ProofLib.claimDigest(domainSeparator(), digest, claim), signature);
-        return signer == proof.miner;
+        return SignatureLib.isValid(proof.miner, ProofLib.claimDigest(domainSeparator(), digest, claim), signature);
     }
 
     // ---------------------------------------------------------------- loads
@@ -487,7 +620,24 @@ contract TaskMarket is ITaskMarket {
     }
 
     function _phaseOf(Task storage task, Round storage round) private view returns (Phase, bool, uint40) {
-        return PhaseLib.phaseOf(task, round, block.timestamp, FINALITY_GAP);
+        return PhaseLib.phaseOf(task, round, block.timestamp, FINALITY_GAP, VOTE_SECONDS);
+    }
+
+    /// @dev Only the claim that is being challenged, and only until challengeEnd: a demand that keeps the phase from
+    /// ending lets nobody else in.
+    function _checkInChallenge(Task storage task, Round storage round) private view {
+        _checkPhase(task, round, Phase.Challenge);
+        if (block.timestamp >= round.challengeEnd) {
+            revert Errors.Market_WrongPhase(Phase.Challenge, true, Phase.Challenge);
+        }
+    }
+
+    function _checkPool() private view {
+        if (msg.sender != POOL) revert Errors.Market_NotPool(msg.sender, POOL);
+    }
+
+    function _checkLeader(Round storage round, address miner) private view {
+        if (miner != round.leader) revert Errors.Market_NotLeader(miner, round.leader);
     }
 
     function _checkRequester(Task storage task) private view {
@@ -516,10 +666,12 @@ contract TaskMarket is ITaskMarket {
         private
         view
     {
-        (address signer, bool isWellFormed) =
-            ProofLib.recover(ProofLib.claimDigest(domainSeparator(), digest, claim), signature);
-        if (!isWellFormed) revert Errors.Market_MalformedSignature(signature.length);
-        if (signer != miner) revert Errors.Market_WrongSigner(signer, miner);
+        bytes32 signed = ProofLib.claimDigest(domainSeparator(), digest, claim);
+        if (SignatureLib.isValid(miner, signed, signature)) return;
+        (address signer, bool isWellFormed) = SignatureLib.recover(signed, signature);
+        // what a contract takes for a signature is its own matter
+        if (!isWellFormed && miner.code.length == 0) revert Errors.Market_MalformedSignature(signature.length);
+        revert Errors.Market_WrongSigner(signer, miner);
     }
 
     function _checkRevealed(Entry storage entry, bytes32 given) private view {
@@ -546,12 +698,15 @@ contract TaskMarket is ITaskMarket {
         bool isAborted
     ) private view {
         if (PhaseLib.isCold(task, index)) {
-            // what was never revealed went to the fee receiver when the round went cold
+            // what was never revealed went to the pool when the round went cold
             if (!entry.hasRevealed && !isAborted) revert Errors.Market_NothingToReclaim(miner);
         } else if (!entry.hasRevealed || entry.qualifies) {
             revert Errors.Market_DepositLocked(miner, 0);
         } else if (block.timestamp < round.revealEnd) {
             revert Errors.Market_DepositLocked(miner, round.revealEnd);
+        } else if (round.vote == Vote.TestSet) {
+            // if the impeachment is upheld, a share of the bond comes with it
+            revert Errors.Market_DepositLocked(miner, 0);
         }
     }
 
@@ -615,13 +770,27 @@ contract TaskMarket is ITaskMarket {
         --_counters.openTasks;
     }
 
-    /// @dev What is left of the bounty, and the whole bond.
-    function _refund(uint256 taskId, Task storage task) private {
-        _ledger.credit(task.requester, _remainingBountyWei(task) + task.bondWei, taskId);
+    function _endVote(Round storage round) private {
+        round.vote = Vote.None;
+        round.voteStart = 0;
+    }
+
+    /// @dev What is left of the bounty, and the bond, less a fee.
+    function _refund(uint256 taskId, Task storage task, uint256 feeWei) private {
+        _ledger.credit(task.requester, _remainingBountyWei(task) + task.bondWei - feeWei, taskId);
     }
 
     function _remainingBountyWei(Task storage task) private view returns (uint256) {
         return uint256(task.bountyWei) * (task.rounds - task.round);
+    }
+
+    /// @dev Who was struck has no share in the bond (P-21).
+    function _abortion(Task storage task, Round storage round)
+        private
+        view
+        returns (uint256 shareWei, uint256 restWei)
+    {
+        return PayoutLib.abortion(task.bondWei, round.commits - round.strikes);
     }
 
     function _unrevealedWei(Task storage task, Round storage round) private view returns (uint256) {

@@ -1,14 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Claim, Entry, Params, Phase, Reason, Round, Task, Terms, TestSet, TrainingProof} from "../types/Task.sol";
+import {
+    Claim,
+    Entry,
+    Params,
+    Phase,
+    Reason,
+    Round,
+    Ruling,
+    Task,
+    Terms,
+    TestSet,
+    TrainingProof,
+    Vote
+} from "../types/Task.sol";
+import {ILedger} from "./ILedger.sol";
 import {IModelRegistry} from "./IModelRegistry.sol";
 
 /// @title ITaskMarket
 /// @notice Bounties, deposits and rounds of training tasks. Calls are listed as a task lives. Every rule number
 /// (P-n, M-n) is explained in docs/protocol.md.
 /// Assumes: block timestamps rise and lie within minutes of true time; keccak256 and sha256 have no collisions.
-interface ITaskMarket {
+interface ITaskMarket is ILedger {
     event TaskPosted(
         uint256 indexed taskId,
         address indexed requester,
@@ -42,7 +56,6 @@ interface ITaskMarket {
     );
     event ClaimDisplaced(uint256 indexed taskId, uint16 indexed round, address indexed miner, address owner);
     event ClaimNominated(uint256 indexed taskId, uint16 indexed round, address indexed miner);
-    event LeaderStruck(uint256 indexed taskId, uint16 indexed round, address indexed miner, Reason reason);
     event ModelOpened(
         uint256 indexed taskId,
         uint16 indexed round,
@@ -63,8 +76,9 @@ interface ITaskMarket {
     event TaskVoided(uint256 indexed taskId, uint16 indexed round);
     event TaskAborted(uint256 indexed taskId, uint16 indexed round);
     event DepositReclaimed(uint256 indexed taskId, uint16 indexed round, address indexed miner, uint256 amountWei);
-    event Credited(address indexed account, uint256 amountWei, uint256 indexed taskId);
-    event Withdrawn(address indexed account, address indexed to, uint256 amountWei);
+    event VoteCalled(uint256 indexed taskId, uint16 indexed round, Vote vote, address subject, uint40 voteStart);
+    event VoteConcluded(uint256 indexed taskId, uint16 indexed round, Vote vote, Ruling ruling);
+    event ClaimStruck(uint256 indexed taskId, uint16 indexed round, address indexed miner, Reason reason);
 
     // ---------------------------------------------------------------- as a task lives
 
@@ -89,7 +103,8 @@ interface ITaskMarket {
     /// @notice Reveals a miner's claim (P-41). Anyone may send it; the signature is the miner's.
     /// @param salt opens the commitment H(proofDigest, salt)
     /// @param hTop top hash of the prediction tree (M-5)
-    /// @param signature 65 bytes r, s, v over the EIP-712 ScoreClaim; s must be low
+    /// @param signature over the EIP-712 ScoreClaim: 65 bytes r, s, v with low s, or whatever the miner's contract
+    /// accepts by ERC-1271
     function reveal(
         TrainingProof calldata proof,
         bytes32 salt,
@@ -117,11 +132,32 @@ interface ITaskMarket {
     /// @notice Credits a miner its deposit once it is free (P-61), with its share of the bond if aborted (P-21).
     function reclaim(uint256 taskId, uint16 round, address miner) external;
 
-    /// @notice Pays an account its whole credit. Anyone may call it; the money goes to the account.
-    function withdraw(address account) external;
+    // ---------------------------------------------------------------- what only the auditor pool may do
 
-    /// @notice Pays the caller's whole credit to another address.
-    function withdrawTo(address to) external;
+    /// @notice Notes that a round's test set (during Revealing) or its leader's claim (during Challenge) is disputed.
+    /// @return round the current one
+    /// @return subject the leader; zero for the test set
+    /// @return voteStart when committing to ballots begins
+    /// @return snapshotAt the release or the opening: weights are the stakes of that moment (P-54)
+    /// @return bountyWei per round
+    function callVote(uint256 taskId, Vote vote)
+        external
+        returns (uint16 round, address subject, uint40 voteStart, uint40 snapshotAt, uint256 bountyWei);
+
+    /// @notice Applies a ruling once the vote's time is up and no demand is open (P-45, P-55).
+    /// @return potWei of what this credits to the pool, the part that is the voters' and the filers'
+    function conclude(uint256 taskId, Ruling ruling) external returns (uint256 potWei);
+
+    /// @notice Strikes a qualifying claim that was refuted (M-6): a third of its deposit to the refuter, the rest to the
+    /// pool.
+    function strike(uint256 taskId, uint16 round, address miner, address refuter) external;
+
+    /// @notice Notes a demand against the leader, during Opening and Challenge (M-7).
+    /// @return demandEnd until when it can be answered
+    function noteDemand(uint256 taskId, uint16 round, address miner) external returns (uint40 demandEnd);
+
+    /// @notice Notes that a demand was answered in time.
+    function noteAnswer(uint256 taskId, uint16 round, address miner) external;
 
     // ---------------------------------------------------------------- views
 
@@ -129,10 +165,6 @@ interface ITaskMarket {
     function taskOf(uint256 taskId) external view returns (Task memory);
     function roundOf(uint256 taskId, uint16 round) external view returns (Round memory);
     function entryOf(uint256 taskId, uint16 round, address miner) external view returns (Entry memory);
-    function creditOf(address account) external view returns (uint256 amountWei);
-    /// @return lockedWei escrowed bounties, bonds and deposits
-    /// @return creditedWei sum of all credits. balance >= lockedWei + creditedWei always (P-62)
-    function liabilities() external view returns (uint256 lockedWei, uint256 creditedWei);
     /// @return tasks posted so far; ids run from 1 to this number
     /// @return openTasks tasks not yet cold
     /// @return commits the last commitSeq

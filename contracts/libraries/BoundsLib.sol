@@ -25,6 +25,7 @@ library BoundsLib {
         uint256 rounds,
         uint256 minWindow,
         uint256 maxWindow,
+        uint256 maxChallenge,
         uint256 maxRoyaltyBps
     ) internal pure {
         _within("rounds", rounds, 1, MAX_ROUNDS);
@@ -33,7 +34,7 @@ library BoundsLib {
         _within("releaseSeconds", terms.releaseSeconds, minWindow, maxWindow);
         _within("revealSeconds", terms.revealSeconds, minWindow, maxWindow);
         _within("openSeconds", terms.openSeconds, minWindow, maxWindow);
-        _within("challengeSeconds", terms.challengeSeconds, minWindow, maxWindow);
+        _within("challengeSeconds", terms.challengeSeconds, minWindow, maxChallenge);
         _within("minScorePpm", terms.minScorePpm, 0, PPM);
         _within("minGainPpm", terms.minGainPpm, 0, PPM);
         _within("tolerancePpm", terms.tolerancePpm, 0, MAX_TOLERANCE_PPM);
@@ -74,7 +75,9 @@ library BoundsLib {
         uint256 weights =
             uint256(params.weightComplexity) + params.weightNetwork + params.weightData + params.weightQueue;
         _checkParam("weights", weights, PPM, PPM);
-        _checkParam("feeReceiver", uint160(params.feeReceiver), 1, type(uint160).max);
+        _checkParam("maxChallenge", params.maxChallenge, params.minWindow, params.maxWindow);
+        _checkParam("voteSeconds", params.voteSeconds, params.minWindow, params.maxWindow);
+        _checkParam("pool", uint160(params.pool), 1, type(uint160).max);
     }
 
     function divUp(uint256 a, uint256 b) internal pure returns (uint256) {

@@ -40,10 +40,50 @@ library Errors {
     error Market_NothingToReclaim(address miner);
     /// @dev until = 0: until the round is cold
     error Market_DepositLocked(address miner, uint256 until);
-    error Market_NothingToWithdraw(address account);
-    error Market_TransferFailed(address to, uint256 amountWei);
+    error Ledger_NothingToWithdraw(address account);
+    error Ledger_TransferFailed(address to, uint256 amountWei);
+    error Ledger_AmountTooLarge(uint256 given, uint256 maximum);
     error Market_ZeroAddress();
-    error Market_AmountTooLarge(uint256 given, uint256 maximum);
+    // what only the pool may do, and what it asks for
+    error Market_NotPool(address given, address pool);
+    error Market_NotStrikable(address miner);
+    error Market_TooManyDemands(uint256 maximum);
+    // stakes
+    error Pool_NotMarket(address given, address market);
+    error Pool_ZeroAmount();
+    error Pool_NothingPending(address auditor);
+    error Pool_NotReady(uint256 given, uint256 readyAt);
+    error Pool_TooLittleStake(uint256 given, uint256 available);
+    error Pool_NothingUnbonding(address auditor);
+    error Pool_NothingAccrued(address auditor);
+    // disputes and votes
+    error Pool_WrongValue(uint256 given, uint256 expected);
+    error Pool_WrongGrounds(uint256 given, uint256 maximum);
+    error Pool_WrongSamples(uint256 given, uint256 minimum, uint256 maximum);
+    error Pool_SampleOutOfRange(uint256 given, uint256 samples);
+    error Pool_AlreadyFiled(address filer);
+    error Pool_UnknownCase(bytes32 caseId);
+    error Pool_NotInWindow(uint256 given, uint256 start, uint256 end);
+    error Pool_NoWeight(address voter, uint256 snapshotWei, uint256 activeWei);
+    error Pool_AlreadyVoted(address voter);
+    error Pool_WrongBallot(bytes32 given, bytes32 expected);
+    error Pool_EmptyBallot();
+    error Pool_WrongVerdict(uint256 given);
+    error Pool_AlreadyResolved(bytes32 caseId);
+    error Pool_NothingDisputed(uint256 taskId);
+    error Pool_NotResolved(bytes32 caseId);
+    error Pool_NothingToCollect(address account);
+    // refutations and demands
+    error Claim_NotRevealed(bytes32 given, bytes32 expected);
+    error Claim_WrongTop(bytes32 given, bytes32 expected);
+    error Claim_WrongPathLength(uint256 given, uint256 expected);
+    error Claim_IndexOutOfRange(uint256 given, uint256 limit);
+    error Claim_WrongPath(bytes32 given, bytes32 expected);
+    error Claim_WrongLabelPath(bytes32 given, bytes32 expected);
+    error Claim_NoFault();
+    error Claim_AlreadyDemanded(uint256 index);
+    error Claim_NotDemanded(uint256 index);
+    error Claim_StillOpen(uint256 index);
     // difficulty
     error Difficulty_TooLarge(uint256 given, uint256 maximum);
     error Difficulty_ZeroDivisor();

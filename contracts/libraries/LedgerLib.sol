@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {ITaskMarket} from "../interfaces/ITaskMarket.sol";
+import {ILedger} from "../interfaces/ILedger.sol";
 import {Errors} from "./Errors.sol";
 
 /// @title LedgerLib
@@ -23,7 +23,7 @@ library LedgerLib {
         // The sum of both totals must fit, or a credit could fail later and money would be stuck. 2^96 wei are 79
         // billion ether.
         uint256 totalWei = lockedWei + ledger.creditedWei + amountWei;
-        if (totalWei > type(uint96).max) revert Errors.Market_AmountTooLarge(totalWei, type(uint96).max);
+        if (totalWei > type(uint96).max) revert Errors.Ledger_AmountTooLarge(totalWei, type(uint96).max);
         ledger.lockedWei = uint96(lockedWei + amountWei);
     }
 
@@ -40,20 +40,20 @@ library LedgerLib {
         ledger.lockedWei = uint96(ledger.lockedWei - amountWei);
         ledger.creditedWei = uint96(ledger.creditedWei + amountWei);
         ledger.credits[account] += amountWei;
-        emit ITaskMarket.Credited(account, amountWei, taskId);
+        emit ILedger.Credited(account, amountWei, taskId);
     }
 
     /// @dev Pays an account's whole credit. The transfer is the last step; state is final before it.
     function withdraw(Ledger storage ledger, address account, address to) internal {
         // Check
         uint256 amountWei = ledger.credits[account];
-        if (amountWei == 0) revert Errors.Market_NothingToWithdraw(account);
+        if (amountWei == 0) revert Errors.Ledger_NothingToWithdraw(account);
         // Effect; a credit is part of creditedWei, so it fits uint96
         ledger.credits[account] = 0;
         ledger.creditedWei -= uint96(amountWei);
-        emit ITaskMarket.Withdrawn(account, to, amountWei);
+        emit ILedger.Withdrawn(account, to, amountWei);
         // Interaction
         (bool isPaid,) = to.call{value: amountWei}("");
-        if (!isPaid) revert Errors.Market_TransferFailed(to, amountWei);
+        if (!isPaid) revert Errors.Ledger_TransferFailed(to, amountWei);
     }
 }

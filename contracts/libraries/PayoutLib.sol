@@ -18,11 +18,18 @@ library PayoutLib {
         paidWei = bountyWei - feeWei - royaltyWei;
     }
 
-    /// @notice Splits an aborted task's bond: half to the committers in equal shares, the rest to the fee receiver.
-    /// @param commits committers of the aborted round; not zero
-    function abortion(uint256 bondWei, uint256 commits) internal pure returns (uint256 shareWei, uint256 restWei) {
-        shareWei = bondWei / 2 / commits;
-        restWei = bondWei - shareWei * commits;
+    /// @notice Splits an aborted task's bond: half to the committers in equal shares, the rest to the pool.
+    /// @param committers of the aborted round that were not struck; if there is none, the pool gets all
+    function abortion(uint256 bondWei, uint256 committers) internal pure returns (uint256 shareWei, uint256 restWei) {
+        if (committers == 0) return (0, bondWei);
+        shareWei = bondWei / 2 / committers;
+        restWei = bondWei - shareWei * committers;
+    }
+
+    /// @notice Splits the deposit of a refuted claim: a third to the refuter, the rest to the pool (M-6).
+    function refutation(uint256 depositWei) internal pure returns (uint256 refuterWei, uint256 restWei) {
+        refuterWei = depositWei / 3;
+        restWei = depositWei - refuterWei;
     }
 
     /// @notice Deposits of a round whose commitments were never revealed.

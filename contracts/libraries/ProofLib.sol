@@ -17,9 +17,6 @@ library ProofLib {
     bytes32 private constant NAME_HASH = keccak256("DLBC");
     bytes32 private constant VERSION_HASH = keccak256("1");
 
-    /// @dev Half the order of secp256k1. A higher s has a second, equally valid form, so it is refused.
-    uint256 private constant MAX_S = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
-
     /// @dev H(terms, keccak256 of the concatenated test commitments) (P-11).
     function termsHash(Terms calldata terms, bytes32[] calldata testCommitments) internal pure returns (bytes32) {
         return keccak256(abi.encode(terms, keccak256(abi.encodePacked(testCommitments))));
@@ -70,20 +67,5 @@ library ProofLib {
     /// @dev H(all members in order) (P-70).
     function blockHash(BlockHeader memory header) internal pure returns (bytes32) {
         return keccak256(abi.encode(header));
-    }
-
-    /// @dev Signer of a 65-byte r, s, v signature.
-    /// @return signer zero if the signature recovers to nobody
-    /// @return isWellFormed 65 bytes, low s, v 27 or 28
-    function recover(bytes32 digest, bytes calldata signature)
-        internal
-        pure
-        returns (address signer, bool isWellFormed)
-    {
-        if (signature.length != 65) return (address(0), false);
-        bytes32 s = bytes32(signature[32:64]);
-        uint8 v = uint8(signature[64]);
-        if (uint256(s) > MAX_S || (v != 27 && v != 28)) return (address(0), false);
-        return (ecrecover(digest, v, bytes32(signature[0:32]), s), true);
     }
 }

@@ -9,6 +9,8 @@ enum Phase {
     Revealing,
     Opening,
     Challenge,
+    VotingCommit,
+    VotingReveal,
     Nominating,
     Settled,
     Aborted,
@@ -28,14 +30,55 @@ enum Outcome {
 /// @dev Why a leader was struck.
 enum Reason {
     None,
-    Silent // did not open in time (P-51)
+    Silent, // did not open in time (P-51)
+    Refuted, // its own predictions prove it false (M-6)
+    Withheld, // a demanded prediction was not shown in time (M-7)
+    Voted // auditors found it false (P-55)
+}
+
+/// @dev What a round's auditors vote on.
+enum Vote {
+    None,
+    TestSet, // an impeachment (P-45)
+    Claim // a dispute of the opened claim (P-52)
+}
+
+/// @dev What one ballot says (P-54).
+enum Verdict {
+    None,
+    Stands,
+    Falls,
+    Unavailable // counts as Falls, but is not slashed if it loses
+}
+
+/// @dev What a whole vote says (P-54, P-55).
+enum Ruling {
+    None, // not resolved
+    Repeat, // no quorum the first time: the vote is held once more at double length
+    Stands,
+    Falls,
+    Split, // neither side has two thirds: what was disputed stands and nobody is slashed
+    NoQuorum // nor the second time: what was disputed stands
+}
+
+/// @dev What a refutation proved (M-6).
+enum Fault {
+    None,
+    WrongScore, // s is not (p = y ? 1 : 0) under the committed label
+    OutOfRange, // s > M, or p >= C
+    WrongSum, // sums on the path do not add up, or exceed M x the real leaves below them
+    Padding // a leaf at or beyond n is not padding
 }
 
 /// @dev What a locked amount is (see IMarketLens.locksOf).
 enum LockKind {
     Bounty,
     Bond,
-    Deposit
+    Deposit,
+    Stake,
+    PendingStake,
+    UnbondingStake,
+    DisputeBond
 }
 
 /// @dev What training costs, as the requester states it; miners recompute it from the manifest (P-80).
@@ -134,15 +177,21 @@ struct Round {
     uint40 nominateEnd;
     uint40 challengeEnd;
     uint32 commits;
+    uint40 voteStart; // of a repeated vote; 0 = the first vote starts when Revealing or Challenge ends
+    Vote vote; // None = nothing is disputed
+    uint16 openDemands; // against the leader
     // slot 1: the best claim known; the zero address = none
     address leader;
     uint64 leaderTotal;
     uint32 reveals;
-    // slot 2: known from release on
+    // slot 2: the first four are known from release on
     uint40 samples;
     uint32 maxSampleScore;
     uint32 classes;
     uint16 metric;
+    uint40 demandEnd; // until when open demands can be answered
+    uint32 strikes;
+    bool isFeeDue; // a leader was struck by a vote, so a void costs the fee (P-20)
     // slot 3
     bytes32 testCommitment;
 }
@@ -210,7 +259,17 @@ struct Params {
     uint32 weightNetwork;
     uint32 weightData;
     uint32 weightQueue;
-    address feeReceiver;
+    uint32 maxChallenge; // seconds; no task may ask for a longer challenge
+    uint32 voteSeconds; // of each half of a vote, committing and revealing; twice that when it is repeated
+    address pool; // the AuditorPool: earns fees and may strike
+}
+
+/// @dev Immutable parameters of an auditor pool (docs/protocol.md, section 12).
+struct PoolParams {
+    uint32 activationSeconds; // at least the longest challenge (P-56)
+    uint32 unbondingSeconds; // at least the longest whole dispute with its repeat (P-56)
+    uint16 lockBps; // share of a ballot's weight that it risks (P-54)
+    uint96 demandBondWei; // above the answer's gas (M-7)
 }
 
 /// @dev One row of the ranked list (P-81).
@@ -231,4 +290,78 @@ struct Lock {
     uint256 amountWei;
     uint40 freeAt; // earliest time the call can succeed; 0 = as soon as somebody else acts, see freedBy
     string freedBy; // the call, e.g. "reclaim(taskId, round, miner)"
+}
+
+/// @dev One auditor's stake. Three slots.
+struct Stake {
+    // slot 0
+    uint96 activeWei; // earns and votes
+    uint96 pendingWei; // becomes active by activate() from readyAt on
+    uint40 readyAt;
+    uint24 ballots; // collected from first votes since the last dividend
+    // slot 1
+    uint96 accruedWei; // dividends before they are weighed by participation
+    uint160 paidIndex; // dividend index up to which accruedWei counts
+    // slot 2
+    uint96 unbondingWei; // leaves by finishUnstake() from freeAt on
+    uint40 freeAt;
+    uint40 countedFrom; // votes resolved after this moment count for participation (P-60)
+}
+
+/// @dev One dispute of a claim, or the impeachment of a round's test set. Three slots.
+/// caseId = H(taskId, round, subject).
+struct Case {
+    // slot 0
+    uint96 bondWei; // of each filer
+    uint32 filers;
+    uint40 voteStart; // of the present attempt
+    uint40 snapshotAt; // weights are the stakes of this moment (P-54)
+    uint8 attempt; // 0, or 1 for the repeat
+    Ruling ruling;
+    uint16 grounds; // union of all filers' (P-52); 0 for an impeachment
+    // slot 1
+    uint64 taskId;
+    uint16 round;
+    address subject; // the miner whose claim is disputed; zero = the test set
+    // slot 2: what is left for the filers of an upheld dispute, beside their bonds
+    uint96 filerPotWei;
+    uint32 filersLeft;
+}
+
+/// @dev The ballots of one vote, counted by what they risk: lock = weight x lockBps. Three slots.
+/// disputeId = H(caseId, attempt).
+struct Tally {
+    uint96 committedWei;
+    uint96 standsWei;
+    uint96 fallsWei;
+    uint96 unavailableWei;
+    uint96 potWei; // what is left for the winners, beside their own locks
+    uint96 winnersWei; // locks of the winners that have not collected yet
+}
+
+/// @dev Names a revealed claim and gives what its hash binds: checked against what the market stores.
+struct ClaimRef {
+    TrainingProof proof;
+    Claim claim;
+    bytes32 hTop; // top hash of the prediction tree (M-5)
+}
+
+/// @dev A leaf of the prediction tree (M-3).
+struct PredictionLeaf {
+    uint256 prediction;
+    uint256 score;
+}
+
+/// @dev One level of a path in the prediction tree, from the leaf up: what the parent's hash binds (M-4).
+struct SumNode {
+    bytes32 hash; // of the sibling
+    uint256 sum; // of the sibling, as the parent states it
+    uint256 ownSum; // of the node on the path, as the parent states it
+}
+
+/// @dev A label of the test set, proved against the round's test commitment (M-2).
+struct LabelProof {
+    TestSet testSet; // samples = 0: no label is given
+    uint256 label;
+    bytes32[] path; // siblings from the leaf up
 }
