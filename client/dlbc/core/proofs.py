@@ -1,6 +1,7 @@
-"""What miners and requesters sign and commit to: EIP-712 digests, commitments, block hashes, slot trees.
+"""What miners, requesters and auditors sign and commit to: EIP-712 digests, commitments, ballots, block hashes, slot
+trees.
 
-Agrees with contracts/libraries/ProofLib.sol, MerkleLib.sol and ModelRegistry.sol to the last bit
+Agrees with contracts/libraries/ProofLib.sol, MerkleLib.sol, ModelRegistry.sol and AuditorPool.sol to the last bit
 (tests/vectors/protocol.json).
 """
 
@@ -21,6 +22,7 @@ from dlbc.core.types import (
     Terms,
     TestSet,
     TrainingProof,
+    Verdict,
 )
 
 DOMAIN_NAME = "DLBC"
@@ -28,6 +30,10 @@ DOMAIN_VERSION = "1"
 SECRETS_WARNING = (
     "Whoever holds this signature can unseal this model and strip its watermark. "
     "Sign it only in your own DLBC miner, never anywhere else."
+)
+BALLOT_WARNING = (
+    "Whoever holds this signature can read this ballot before it is opened. "
+    "Sign it only in your own DLBC auditor, never anywhere else."
 )
 SLOT_COUNTS = (2, 4, 8)
 
@@ -53,6 +59,7 @@ _CLAIM_FIELDS = (
     ("bytes32", "predictionsRoot"),
     ("bytes32", "predictions"),
 )
+_BALLOT_FIELDS = (("bytes32", "disputeId"), ("string", "warning"))
 _SECRETS_FIELDS = (("uint256", "taskId"), ("uint16", "round"), ("uint32", "attempt"), ("string", "warning"))
 
 
@@ -142,6 +149,48 @@ def miner_secrets_typed_data(
     """The full EIP-712 message of MinerSecrets, whose signature all of a miner's secrets come from (P-32)."""
     message = {"taskId": task_id, "round": round, "attempt": attempt, "warning": SECRETS_WARNING}
     return _typed_data("MinerSecrets", _SECRETS_FIELDS, message, chain_id, market)
+
+
+# ---------------------------------------------------------------- disputes and ballots (P-54)
+
+
+def case_id(task_id: TaskId, round: int, subject: Address) -> Hash32:
+    """H(taskId, round, subject): the dispute of a miner's claim, or of the test set if the subject is ZERO_ADDRESS."""
+    return h(task_id, round, subject)
+
+
+def dispute_id(case: Hash32, attempt: int) -> Hash32:
+    """H(caseId, attempt): one vote; a repeated one has another id."""
+    return h(case, attempt)
+
+
+def ballot_hash(pool: Address, dispute: Hash32, voter: Address, verdict: Verdict, salt: bytes) -> Hash32:
+    """H(pool, disputeId, voter, verdict, salt): what a voter commits to."""
+    return h(pool, dispute, voter, verdict, salt)
+
+
+def sealed_ballot(ballot: Hash32, lock_wei: int) -> Hash32:
+    """H(ballot, lockWei): what the pool stores until the ballot is opened."""
+    return h(ballot, lock_wei)
+
+
+def opened_ballot(verdict: Verdict, lock_wei: int) -> Hash32:
+    """What the pool stores once a ballot is opened: lockWei and, in the lowest byte, the verdict."""
+    return Hash32((lock_wei << 8 | verdict).to_bytes(32, "big"))
+
+
+def find_verdict(ballot: Hash32, pool: Address, dispute: Hash32, voter: Address, salt: bytes) -> Verdict | None:
+    """The verdict a ballot was cast for, from its salt: there are only three to try. None = it has another salt."""
+    for verdict in (Verdict.STANDS, Verdict.FALLS, Verdict.UNAVAILABLE):
+        if ballot_hash(pool, dispute, voter, verdict, salt) == ballot:
+            return verdict
+    return None
+
+
+def ballot_secret_typed_data(dispute: Hash32, chain_id: int, market: Address) -> dict[str, Any]:
+    """The full EIP-712 message of BallotSecret, whose signature a ballot's salt comes from."""
+    message = {"disputeId": _hex(dispute), "warning": BALLOT_WARNING}
+    return _typed_data("BallotSecret", _BALLOT_FIELDS, message, chain_id, market)
 
 
 # ---------------------------------------------------------------- ledger

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlbc.core.errors import BadInput
-from dlbc.core.hashing import h, keccak
-from dlbc.core.types import PPM, ZERO_HASH, Hash32
+from dlbc.core.hashing import h
+from dlbc.core.keccak import Rows, keccak_rows
+from dlbc.core.types import PPM, ZERO_HASH, Hash32, PredictionLeaf, SumNode
 
 MAX_SAMPLES = 2**32
 MAX_SAMPLE_SCORE = 2**24
 
+_UINT32 = 2**32 - 1
 _PREDICTION_LEAF, _PREDICTION_NODE, _LABEL_LEAF, _LABEL_NODE, _ROOT = (kind.to_bytes(32, "big") for kind in range(5))
 _MAGIC = b"DLBCPRD1"
 
@@ -25,71 +26,63 @@ class LabelTree:
     def __init__(self, labels: ArrayLike) -> None:
         """labels: [n] ints, 1 <= n <= 2^32. Raises BadInput."""
         values = _ints(labels, "labels", 2**63 - 1)
-        level = [keccak(_LABEL_LEAF + row) for row in _rows(values)]
-        self._levels = [level]
+        level = keccak_rows(_columns(_LABEL_LEAF, _words(values)))
         padding = ZERO_HASH
-        self._padding = [padding]
+        self._levels, self._padding = [level], [padding]
         while len(level) > 1:
-            pairs = [*level, padding] if len(level) % 2 else level
-            level = [keccak(_LABEL_NODE + pairs[i] + pairs[i + 1]) for i in range(0, len(pairs), 2)]
-            padding = keccak(_LABEL_NODE + padding + padding)
+            pairs = _even(level, padding).reshape(-1, 64)
+            level = keccak_rows(_columns(_LABEL_NODE, pairs))
+            padding = label_node(padding, padding)
             self._levels.append(level)
             self._padding.append(padding)
 
     @property
     def root(self) -> Hash32:
         """labelsRoot of the test commitment."""
-        return self._levels[-1][0]
+        return Hash32(self._levels[-1][0].tobytes())
 
     def path(self, i: int) -> tuple[Hash32, ...]:
         """Sibling hashes of label i, leaf to root. Raises BadInput."""
         _check_index(i, len(self._levels[0]))
-        siblings = []
-        for level, padding in zip(self._levels[:-1], self._padding, strict=False):
-            sibling = i ^ 1
-            siblings.append(level[sibling] if sibling < len(level) else padding)
-            i >>= 1
-        return tuple(siblings)
+        return tuple(
+            Hash32(level[sibling].tobytes()) if (sibling := (i >> height) ^ 1) < len(level) else padding
+            for height, (level, padding) in enumerate(zip(self._levels[:-1], self._padding, strict=False))
+        )
 
 
 class PredictionTree:
     """Merkle sum tree over predictions and scores (M-3, M-4).
 
-    Leaf (H(0, proofDigest, p, s), s), node (H(1, hL, sL, hR, sR), sL + sR), padding (0, 0).
+    Leaf (H(0, proofDigest, p, s), s), node (H(1, hL, sL, hR, sR), sL + sR), padding (0, 0). Scores above M are hashed
+    like others: who checks a stranger's predictions needs the tree that refutes them.
     """
 
     def __init__(self, proof_digest: Hash32, predictions: ArrayLike, scores: ArrayLike) -> None:
-        """predictions, scores: [n] ints each, 1 <= n <= 2^32, p < 2^32, s <= 2^24. Raises BadInput."""
-        classes = _ints(predictions, "predictions", 2**32 - 1)
-        sums = _ints(scores, "scores", MAX_SAMPLE_SCORE)
+        """predictions, scores: [n] ints each, 1 <= n <= 2^32, all below 2^32. Raises BadInput."""
+        classes = _ints(predictions, "predictions", _UINT32)
+        # n * s < 2^64
+        sums = _ints(scores, "scores", _UINT32).astype(np.uint64)
         if len(classes) != len(sums):
             raise BadInput(f"expected as many scores as predictions, found {len(sums)} and {len(classes)}")
-        prefix = _PREDICTION_LEAF + proof_digest
-        level = [keccak(prefix + row) for row in _rows(classes, sums)]
-        self._proof_digest = proof_digest
-        self._levels = [(level, sums)]
+        level = keccak_rows(_columns(_PREDICTION_LEAF + proof_digest, _words(classes), _words(sums)))
         padding = ZERO_HASH
-        self._padding = [padding]
-        zero = bytes(32)
+        self._proof_digest = proof_digest
+        self._levels, self._padding = [(level, sums)], [padding]
         while len(level) > 1:
-            if len(level) % 2:
-                level = [*level, padding]
-                sums = np.append(sums, 0)
+            hashes = _even(level, padding).reshape(-1, 64)
+            if len(sums) % 2:
+                sums = np.append(sums, np.uint64(0))
             left, right = sums[0::2], sums[1::2]
-            words = _rows(left, right)
-            level = [
-                keccak(_PREDICTION_NODE + level[2 * i] + both[:32] + level[2 * i + 1] + both[32:])
-                for i, both in enumerate(words)
-            ]
+            level = keccak_rows(_columns(_PREDICTION_NODE, hashes[:, :32], _words(left), hashes[:, 32:], _words(right)))
             sums = left + right
-            padding = keccak(_PREDICTION_NODE + padding + zero + padding + zero)
+            padding = prediction_node(padding, 0, padding, 0)
             self._levels.append((level, sums))
             self._padding.append(padding)
 
     @property
     def h_top(self) -> Hash32:
         """Top hash, which reveal() takes besides the claim."""
-        return self._levels[-1][0][0]
+        return self.node(len(self._levels) - 1, 0)[0]
 
     @property
     def total(self) -> int:
@@ -102,15 +95,41 @@ class PredictionTree:
             raise BadInput(f"expected {n} predictions, found {len(self._levels[0][0])}")
         return predictions_root(self._proof_digest, n, self.h_top, self.total)
 
-    def path(self, i: int) -> tuple[tuple[Hash32, int], ...]:
-        """(sibling hash, sibling sum) of leaf i, leaf to root. Raises BadInput."""
+    def node(self, height: int, j: int) -> tuple[Hash32, int]:
+        """(hash, sum) of node j of a level, from the left; leaves have height 0. Beyond the leaves it is padding."""
+        level, sums = self._levels[height]
+        if j < len(level):
+            return Hash32(level[j].tobytes()), int(sums[j])
+        return self._padding[height], 0
+
+    def path(self, i: int) -> tuple[SumNode, ...]:
+        """What the hashes above leaf i bind, leaf to root. Raises BadInput."""
         _check_index(i, len(self._levels[0][0]))
-        siblings = []
-        for (level, sums), padding in zip(self._levels[:-1], self._padding, strict=False):
-            sibling = i ^ 1
-            siblings.append((level[sibling], int(sums[sibling])) if sibling < len(level) else (padding, 0))
-            i >>= 1
-        return tuple(siblings)
+        path = []
+        for height in range(len(self._levels) - 1):
+            sibling, sum_ = self.node(height, (i >> height) ^ 1)
+            path.append(SumNode(sibling, sum_, self.node(height, i >> height)[1]))
+        return tuple(path)
+
+
+def label_leaf(label: int) -> Hash32:
+    """H(2, y) (M-2)."""
+    return h(_LABEL_LEAF, label)
+
+
+def label_node(left: Hash32, right: Hash32) -> Hash32:
+    """H(3, l, r) (M-2)."""
+    return h(_LABEL_NODE, left, right)
+
+
+def prediction_leaf(proof_digest: Hash32, leaf: PredictionLeaf) -> Hash32:
+    """H(0, proofDigest, p, s) (M-3)."""
+    return h(_PREDICTION_LEAF, proof_digest, leaf.prediction, leaf.score)
+
+
+def prediction_node(left: Hash32, left_sum: int, right: Hash32, right_sum: int) -> Hash32:
+    """H(1, hL, sL, hR, sR) (M-4)."""
+    return h(_PREDICTION_NODE, left, left_sum, right, right_sum)
 
 
 def label_root(labels: ArrayLike) -> Hash32:
@@ -125,8 +144,8 @@ def predictions_root(proof_digest: Hash32, n: int, h_top: Hash32, total: int) ->
 
 def top1_scores(predictions: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
     """1 where the prediction is the label, else 0; shape [n], int64. Raises BadInput."""
-    found = _ints(predictions, "predictions", 2**32 - 1)
-    expected = _ints(labels, "labels", 2**32 - 1)
+    found = _ints(predictions, "predictions", _UINT32)
+    expected = _ints(labels, "labels", _UINT32)
     if len(found) != len(expected):
         raise BadInput(f"expected {len(expected)} predictions, one a label; found {len(found)}")
     scores: NDArray[np.int64] = (found == expected).astype(np.int64)
@@ -145,7 +164,7 @@ def meets(total: int, required_ppm: int, n: int, max_sample_score: int) -> bool:
 
 def encode_predictions(predictions: ArrayLike, scores: ArrayLike) -> bytes:
     """The predictions file: "DLBCPRD1", n, n predictions, n scores; all uint32 little-endian. Raises BadInput."""
-    classes = _ints(predictions, "predictions", 2**32 - 1)
+    classes = _ints(predictions, "predictions", _UINT32)
     values = _ints(scores, "scores", MAX_SAMPLE_SCORE)
     if len(classes) != len(values):
         raise BadInput(f"expected as many scores as predictions, found {len(values)} and {len(classes)}")
@@ -162,13 +181,16 @@ def predictions_bytes(n: int) -> int:
 
 
 def decode_predictions(data: bytes, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(predictions, scores), int64 [n] each, of a file for exactly n samples. Raises BadInput."""
+    """(predictions, scores), int64 [n] each, of a file for exactly n samples. Raises BadInput.
+
+    Any uint32 is a score here: one above M is for a refutation, so it must be read.
+    """
     if len(data) != predictions_bytes(n):
         raise BadInput(f"predictions: expected {predictions_bytes(n)} bytes for {n} samples, found {len(data)}")
     if data[: len(_MAGIC)] != _MAGIC or data[len(_MAGIC) : len(_MAGIC) + 4] != struct.pack("<I", n):
         raise BadInput(f"predictions: expected DLBCPRD1 and {n} samples, found {data[:12].hex()}")
     values = np.frombuffer(data, dtype="<u4", offset=len(_MAGIC) + 4).astype(np.int64)
-    return values[:n], _ints(values[n:], "scores", MAX_SAMPLE_SCORE)
+    return values[:n], values[n:]
 
 
 def _ints(values: ArrayLike, name: str, most: int) -> NDArray[np.int64]:
@@ -182,14 +204,24 @@ def _ints(values: ArrayLike, name: str, most: int) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def _rows(*columns: NDArray[np.int64]) -> Sequence[bytes]:
-    """The columns as 32-byte big-endian words side by side, one bytes object a row."""
-    table = np.zeros((len(columns[0]), len(columns), 4), dtype=">u8")
-    for index, column in enumerate(columns):
-        table[:, index, 3] = column
-    data = table.tobytes()
-    width = 32 * len(columns)
-    return [data[start : start + width] for start in range(0, len(data), width)]
+def _words(values: NDArray[np.int64] | NDArray[np.uint64]) -> Rows:
+    """[n] ints as [n, 32] big-endian words."""
+    table = np.zeros((len(values), 4), dtype=">u8")
+    table[:, 3] = values
+    return table.view(np.uint8)
+
+
+def _columns(prefix: bytes, *columns: Rows) -> Rows:
+    """The same prefix and then the columns, side by side."""
+    first = np.broadcast_to(np.frombuffer(prefix, dtype=np.uint8), (len(columns[0]), len(prefix)))
+    return np.concatenate((first, *columns), axis=1)
+
+
+def _even(level: Rows, padding: Hash32) -> Rows:
+    """A level with a padding node if it has none to pair its last node with."""
+    if len(level) % 2 == 0:
+        return level
+    return np.concatenate((level, np.frombuffer(padding, dtype=np.uint8)[None]))
 
 
 def _check_index(i: int, count: int) -> None:

@@ -1,4 +1,6 @@
-"""A miner's secrets, all derived from one wallet signature (P-32), and the recovery blob of a lost disk (P-30)."""
+"""Secrets derived from wallet signatures: a miner's (P-32), the salt of an auditor's ballot (P-54); and the recovery
+blob of a miner's lost disk (P-30).
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,7 @@ class MinerSecrets:
         return tuple(self.slot_key(k) for k in range(count))
 
     def _expand(self, label: str) -> bytes:
-        return HKDFExpand(algorithm=SHA256(), length=_KEY_BYTES, info=label.encode()).derive(self.prk)
+        return _expand(self.prk, label)
 
 
 def derive(signature: bytes) -> MinerSecrets:
@@ -76,6 +78,18 @@ def derive(signature: bytes) -> MinerSecrets:
 
     The random bytes serve wallets whose signatures differ from time to time (P-32). Raises BadInput.
     """
+    return MinerSecrets(_extract(signature))
+
+
+def ballot_salt(signature: bytes) -> bytes:
+    """32 bytes that seal one ballot, from a BallotSecret signature of 65 bytes, or from 32 random bytes (P-54).
+
+    An auditor that lost its disk signs again and finds its verdict with proofs.find_verdict. Raises BadInput.
+    """
+    return _expand(_extract(signature), "dlbc/v1/ballot")
+
+
+def _extract(signature: bytes) -> bytes:
     if len(signature) == 65:
         s = int.from_bytes(signature[32:64], "big")
         if not 0 < s < _ORDER:
@@ -87,7 +101,11 @@ def derive(signature: bytes) -> MinerSecrets:
         raise BadInput(f"signature: expected 65 bytes (or 32 random ones), found {len(signature)}")
     extract = HMAC(bytes(32), SHA256())
     extract.update(material)
-    return MinerSecrets(extract.finalize())
+    return extract.finalize()
+
+
+def _expand(prk: bytes, label: str) -> bytes:
+    return HKDFExpand(algorithm=SHA256(), length=_KEY_BYTES, info=label.encode()).derive(prk)
 
 
 @dataclass(frozen=True, slots=True)
