@@ -34,6 +34,14 @@ STRUCTS: dict[str, type] = {
     "Winner": types.Winner,
     "Watermark": types.WatermarkRecord,
     "Params": types.Params,
+    "PoolParams": types.PoolParams,
+    "Stake": types.Stake,
+    "Case": types.Case,
+    "Tally": types.Tally,
+    "ClaimRef": types.ClaimRef,
+    "PredictionLeaf": types.PredictionLeaf,
+    "SumNode": types.SumNode,
+    "LabelProof": types.LabelProof,
     "RankedTask": types.RankedTask,
     "Lock": types.Lock,
 }
@@ -42,6 +50,10 @@ ENUMS: dict[str, type] = {
     "Outcome": types.Outcome,
     "Reason": types.Reason,
     "LockKind": types.LockKind,
+    "Vote": types.Vote,
+    "Verdict": types.Verdict,
+    "Ruling": types.Ruling,
+    "Fault": types.Fault,
 }
 
 
@@ -90,7 +102,7 @@ def to_python(item: Item, value: Any) -> Any:
         return tuple(to_python(_element(item), part) for part in value)
     if kind == "tuple":
         parts = zip(item["components"], value, strict=True)
-        return STRUCTS[_internal(item)](**{snake(part["name"]): to_python(part, given) for part, given in parts})
+        return struct(item, [to_python(part, given) for part, given in parts])
     if kind == "address":
         return to_checksum_address(value)
     if kind == "uint8" and (enum := ENUMS.get(_internal(item))):
@@ -106,6 +118,12 @@ def to_abi(item: Item, value: Any) -> Any:
     if kind == "tuple":
         return tuple(to_abi(part, getattr(value, snake(part["name"]))) for part in item["components"])
     return value
+
+
+def struct(item: Item, members: Sequence[Any]) -> Any:
+    """The dataclass of a struct from its members in order."""
+    names = [snake(part["name"]) for part in item["components"]]
+    return STRUCTS[_internal(item)](**dict(zip(names, members, strict=True)))
 
 
 def build(kind: type, values: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from dlbc.adapters.chain import abi, codec
 from dlbc.core.errors import ContractRefused
 from dlbc.core.types import ZERO_ADDRESS, Phase
-from dlbc.core.units import format_amount
+from dlbc.core.units import format_amount, format_duration
 
 ERROR_STRING = bytes.fromhex("08c379a0")
 PANIC = bytes.fromhex("4e487b71")
@@ -84,12 +84,23 @@ def _wrong_phase(given: Arguments) -> str:
 
 def _not_leader(given: Arguments) -> str:
     leader = "nobody leads" if given["leader"] == ZERO_ADDRESS else f"the leader is {given['leader']}"
-    return f"only the leading claim can be opened: {leader}, this proof is {given['given']}'s"
+    return f"this needs the leading claim: {leader}, the claim given is {given['given']}'s"
 
 
 def _params(given: Arguments) -> str:
     name = _term(given["parameter"])
     return f"parameter {name} is {given['given']}, allowed is {given['minimum']} to {given['maximum']}; change it"
+
+
+def _span(least: int, most: int) -> str:
+    return f"{least} to {most}" if least != most else "none" if most == 0 else str(most)
+
+
+def _not_in_window(given: Arguments) -> str:
+    now, start, end = given["given"], given["start"], given["end"]
+    if now < start:
+        return f"it is {now}, this is possible from {start} to {end}; wait {format_duration(start - now)}"
+    return f"it is {now}, this was possible from {start} to {end}; it is too late for this vote"
 
 
 def _differs(what: str, todo: str) -> Callable[[Arguments], str]:
@@ -172,13 +183,114 @@ SENTENCES: dict[str, Callable[[Arguments], str]] = {
         + (f"until {given['until']}" if given["until"] else "until the round is cold")
         + "; reclaim it then"
     ),
-    "Market_NothingToWithdraw": lambda given: f"{given['account']} has no credit; nothing is left to withdraw",
-    "Market_TransferFailed": lambda given: (
+    "Ledger_NothingToWithdraw": lambda given: f"{given['account']} has no credit; nothing is left to withdraw",
+    "Ledger_TransferFailed": lambda given: (
         f"{given['to']} does not accept {format_amount(given['amount_wei'])}; withdraw to another address"
     ),
     "Market_ZeroAddress": lambda _: "the zero address can't be used here; give a real one",
-    "Market_AmountTooLarge": lambda given: (
+    "Ledger_AmountTooLarge": lambda given: (
         f"the amount is {format_amount(given['given'])}, the maximum is {format_amount(given['maximum'])}; use less"
+    ),
+    # what only the pool may do, and what it asks for
+    "Market_NotPool": lambda given: (
+        f"only the auditor pool {given['pool']} may do this, the account is {given['given']}; call the pool instead"
+    ),
+    "Market_NotStrikable": lambda given: (
+        f"{given['miner']} has no unstruck qualifying claim in a running round; there is nothing to refute"
+    ),
+    "Market_TooManyDemands": lambda given: (
+        f"{given['maximum']} demands against the leader are open, which is the maximum; wait for answers"
+    ),
+    # stakes
+    "Pool_NotMarket": lambda given: (
+        f"only the market {given['market']} pays into the pool, the account is {given['given']}; stake it instead"
+    ),
+    "Pool_ZeroAmount": lambda _: "the amount is zero; give one above zero",
+    "Pool_NothingPending": lambda given: f"{given['auditor']} has no stake waiting to become active; stake first",
+    "Pool_NotReady": lambda given: (
+        f"it is {given['given']}, this is possible from {given['ready_at']} on; wait "
+        f"{format_duration(max(0, given['ready_at'] - given['given']))}"
+    ),
+    "Pool_TooLittleStake": lambda given: (
+        f"{format_amount(given['given'])} is asked for, the stake is {format_amount(given['available'])}; ask for less"
+    ),
+    "Pool_NothingUnbonding": lambda given: f"{given['auditor']} has no stake on its way out; unstake first",
+    "Pool_NothingAccrued": lambda given: (
+        f"no dividends have come to {given['auditor']} yet; wait for tasks to be settled, then collect fees"
+    ),
+    # disputes and votes
+    "Pool_WrongValue": lambda given: (
+        f"{format_amount(given['given'])} was sent, the bond is exactly {format_amount(given['expected'])}; send that"
+    ),
+    "Pool_WrongGrounds": lambda given: (
+        f"the grounds are {given['given']}, allowed is a sum of different bits from 1 to {given['maximum']}; "
+        "name at least one ground"
+    ),
+    "Pool_WrongSamples": lambda given: (
+        f"{given['given']} samples are named, these grounds need {_span(given['minimum'], given['maximum'])}; "
+        "name samples with the ground Samples, and only then"
+    ),
+    "Pool_SampleOutOfRange": lambda given: (
+        f"sample {given['given']} was named, the test set has {given['samples']}, counted from 0; name others"
+    ),
+    "Pool_AlreadyFiled": lambda given: f"{given['filer']} has filed this case already; nothing is left to do",
+    "Pool_UnknownCase": lambda given: (
+        f"there is no dispute or impeachment 0x{given['case_id'].hex()}; check the task, round and miner"
+    ),
+    "Pool_NotInWindow": _not_in_window,
+    "Pool_NoWeight": lambda given: (
+        f"{given['voter']} can't vote here: its stake was {format_amount(given['snapshot_wei'])} when weights were "
+        f"fixed and is {format_amount(given['active_wei'])} now; both must be above zero, so stake for the next case"
+    ),
+    "Pool_AlreadyVoted": lambda given: (
+        f"{given['voter']} has a ballot in this vote already; one is all it may cast, reveal that"
+    ),
+    "Pool_WrongBallot": _differs(
+        "the ballot's hash", "reveal the verdict, lock and salt of the ballot that was committed"
+    ),
+    "Pool_EmptyBallot": lambda _: "the ballot is zero; commit to H(pool, disputeId, voter, verdict, salt)",
+    "Pool_WrongVerdict": lambda given: (
+        f"the verdict is {given['given']}, allowed is 1 Stands, 2 Falls or 3 Unavailable; reveal one of them"
+    ),
+    "Pool_AlreadyResolved": lambda given: (
+        f"the case 0x{given['case_id'].hex()} has its ruling already; collect what is yours"
+    ),
+    "Pool_NothingDisputed": lambda given: (
+        f"nothing of task {given['task_id']} is being voted on; there is nothing to resolve"
+    ),
+    "Pool_NotResolved": lambda given: (
+        f"the vote in case 0x{given['case_id'].hex()} has no ruling yet; resolve it once its time is up"
+    ),
+    "Pool_NothingToCollect": lambda given: (
+        f"{given['account']} has nothing to collect here; it never took part, lost, or has it already"
+    ),
+    # refutations and demands
+    "Claim_NotRevealed": _differs("the hash of this proof and claim", "name a claim exactly as it was revealed"),
+    "Claim_WrongTop": _differs(
+        "the predictions root of this top hash", "use the top hash of the tree that the claim was revealed with"
+    ),
+    "Claim_WrongPathLength": lambda given: (
+        f"the path has {given['given']} levels, a tree of this test set has {given['expected']}; give one a level"
+    ),
+    "Claim_IndexOutOfRange": lambda given: (
+        f"index {given['given']} was given, it must be below {given['limit']}; choose another"
+    ),
+    "Claim_WrongPath": _differs("the top hash that the path leads to", "take leaf and path from the revealed tree"),
+    "Claim_WrongLabelPath": _differs(
+        "the label root that the path leads to", "take label and path from the released test set"
+    ),
+    "Claim_NoFault": lambda _: (
+        "this leaf and path are as they should be, so they refute nothing; look for a faulty one with `dlbc audit`"
+    ),
+    "Claim_AlreadyDemanded": lambda given: (
+        f"prediction {given['index']} of this claim is demanded already; wait for the answer"
+    ),
+    "Claim_NotDemanded": lambda given: (
+        f"prediction {given['index']} of this claim is not demanded, or was answered; nothing is left to do"
+    ),
+    "Claim_StillOpen": lambda given: (
+        f"the demand of prediction {given['index']} can still be answered, its claim is not struck; "
+        "advance the task once the time to answer is up"
     ),
     # difficulty
     "Difficulty_TooLarge": lambda given: (

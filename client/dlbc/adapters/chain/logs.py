@@ -13,17 +13,20 @@ _METHOD = "eth_getLogs"
 
 
 def read_logs(
-    rpc: Rpc, address: Address, event: abi.Event, indexed: Sequence[int], first: int, last: int
+    rpc: Rpc, address: Address, event: abi.Event, indexed: Sequence[object | None], first: int, last: int
 ) -> list[dict[str, Any]]:
     """Decoded logs of one event in blocks first … last, oldest first, each with block_number and log_index.
 
-    `indexed` are the event's leading indexed numbers.
+    `indexed` are the event's leading indexed values; None = any.
 
     A range that the node refuses is halved. Raises RpcError when it refuses even one block, VerificationFailed for
     logs that are malformed or were not asked for.
     """
-    words = [codec.encode([{"type": "uint256"}], [value]) for value in indexed]
-    topics = ["0x" + word.hex() for word in (event.topic, *words)]
+    words = [
+        None if value is None else "0x" + codec.encode([item], [value]).hex()
+        for item, value in zip(event.indexed, indexed, strict=False)
+    ]
+    topics = ["0x" + event.topic.hex(), *words]
     span = max(1, last - first + 1)
     found: list[tuple[int, int, dict[str, Any]]] = []
     while first <= last:
@@ -47,7 +50,7 @@ def read_logs(
 
 
 def decode_log(
-    rpc: Rpc, event: abi.Event, log: Mapping[str, Any], address: Address, asked: Sequence[str]
+    rpc: Rpc, event: abi.Event, log: Mapping[str, Any], address: Address, asked: Sequence[str | None]
 ) -> dict[str, Any]:
     """Arguments by name, plus block_number. Raises VerificationFailed if address or leading topics differ."""
     topics = log.get("topics")
@@ -55,7 +58,7 @@ def decode_log(
         raise rpc.malformed(_METHOD, "the log's topics")
     given = [rpc.as_data(_METHOD, topic) for topic in topics]
     if str(log.get("address")).lower() != address.lower() or any(
-        have != bytes.fromhex(want[2:]) for have, want in zip(given, asked, strict=False)
+        want is not None and have != bytes.fromhex(want[2:]) for have, want in zip(given, asked, strict=False)
     ):
         raise rpc.malformed(_METHOD, "logs of the contract and topics that were asked for only")
     try:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from eth_utils.address import is_checksum_formatted_address, to_checksum_address
 
 from dlbc.adapters.chain import abi, codec
-from dlbc.adapters.chain.errors import refusal
-from dlbc.adapters.chain.logs import decode_log, read_logs
-from dlbc.adapters.chain.rpc import Rpc, RpcError
-from dlbc.adapters.chain.transactions import Mined, Sender, is_revert, revert_data
+from dlbc.adapters.chain.connection import Connection, place, receipt
+from dlbc.adapters.chain.logs import decode_log
+from dlbc.adapters.chain.rpc import Rpc
+from dlbc.adapters.chain.transactions import Mined
 from dlbc.core.difficulty import rank
-from dlbc.core.errors import ChainUnreachable, ContractRefused, NotFound, Usage, VerificationFailed
+from dlbc.core.errors import ChainUnreachable, ContractRefused, NotFound, Usage
 from dlbc.core.types import (
     Address,
     BlockHeader,
     Claim,
     ClaimRevealed,
+    ClaimStruck,
     Entry,
     Hash32,
     Locator,
@@ -73,33 +74,17 @@ class Web3Chain:
 
         Without a lens, lists are ranked here and `locks` is refused. Raises Usage for a malformed URL or address.
         """
-        self._rpc = Rpc(rpc_url, timeout)
         self._market_address = _address("market", market)
         self._lens_address = _address("lens", lens) if lens else None
-        self._keys = keys
-        self._first_block = deployment_block
-        self._expected_chain_id = expected_chain_id
-        self._mining_deadline = mining_deadline
+        places = {"market": self._market_address} | ({"lens": self._lens_address} if self._lens_address else {})
+        rpc = Rpc(rpc_url, timeout)
+        self.connection = Connection(rpc, keys, places, deployment_block, expected_chain_id, mining_deadline)
+        """What the adapter of the market's pool shares with this one."""
 
-    @cached_property
+    @property
     def chain_id(self) -> int:
         """The chain's id, once chain and addresses are known to be the right ones."""
-        try:
-            chain_id = self._rpc.quantity("eth_chainId", [])
-            if self._expected_chain_id not in {None, chain_id}:
-                raise Usage(
-                    f"{self._rpc.name} is chain {chain_id}, expected is chain {self._expected_chain_id}; "
-                    "set DLBC_RPC_URL to an endpoint of that chain"
-                )
-            for name, address in (("market", self._market_address), ("lens", self._lens_address)):
-                if address and not self._rpc.data("eth_getCode", [address, "latest"]):
-                    raise Usage(
-                        f"there is no contract at the {name} address {address} on chain {chain_id} ({self._rpc.name}); "
-                        f"set DLBC_{name.upper()} to the deployed one, or deploy with `dlbc deploy`"
-                    )
-        except RpcError as error:
-            raise self._node_refused("the first request", error) from error
-        return chain_id
+        return self.connection.chain_id
 
     @property
     def market(self) -> Address:
@@ -109,7 +94,7 @@ class Web3Chain:
     @property
     def account(self) -> Address | None:
         """Who sends transactions."""
-        return self._keys.address if self._keys else None
+        return self.connection.keys.address if self.connection.keys else None
 
     @cached_property
     def registry(self) -> Address:
@@ -119,7 +104,7 @@ class Web3Chain:
 
     def now(self) -> Timestamp:
         """Time of a transaction mined now; never before the latest block's."""
-        return Timestamp(max(self._block_time("pending"), self._block_time("latest")))
+        return Timestamp(max(self.connection.block_time("pending"), self.connection.block_time("latest")))
 
     # ------------------------------------------------------------------ reads
 
@@ -174,7 +159,7 @@ class Web3Chain:
         """What is locked for the account in this task. Raises Usage without a lens."""
         if not self._lens_address:
             raise Usage("listing locked amounts needs the market's lens; set DLBC_LENS to its address")
-        return list(self._view("MarketLens", self._lens_address, "locksOf", task_id, account))
+        return list(self.connection.view("MarketLens", self._lens_address, "locksOf", task_id, account))
 
     def credit(self, account: Address) -> Wei:
         """What the account may withdraw."""
@@ -182,13 +167,13 @@ class Web3Chain:
 
     def balance(self, account: Address) -> Wei:
         """Ether the account owns outside the market."""
-        return Wei(self._quantity("eth_getBalance", account, "latest"))
+        return Wei(self.connection.quantity("eth_getBalance", account, "latest"))
 
     def in_flight(self) -> int:
         """Transactions of our account that the node knows and that are not mined yet."""
-        if self._keys is None:
+        if self.account is None:
             return 0
-        mined, known = (self._quantity("eth_getTransactionCount", self._keys.address, at) for at in _LATEST_PENDING)
+        mined, known = (self.connection.quantity("eth_getTransactionCount", self.account, at) for at in _LATEST_PENDING)
         return max(0, known - mined)
 
     def liabilities(self) -> tuple[Wei, Wei]:
@@ -250,14 +235,14 @@ class Web3Chain:
         postings = {int(values["task_id"]): values for values in self._logs("TaskPosted")}
         if task_id not in postings:
             raise _no_task(task_id)
-        moment = _place(postings[task_id])
+        moment = place(postings[task_id])
         ends = [values for event in ("TaskCancelled", "TaskVoided", "TaskAborted") for values in self._logs(event)]
         for values in self._logs("RoundSettled"):
             posting = postings.get(int(values["task_id"]))
             if posting is not None and values["round"] + 1 == len(posting["test_commitments"]):
                 ends.append(values)
-        return sum(_place(values) <= moment for values in postings.values()) - sum(
-            _place(values) < moment for values in ends
+        return sum(place(values) <= moment for values in postings.values()) - sum(
+            place(values) < moment for values in ends
         )
 
     def commits(self, task_id: TaskId, round: int) -> list[ModelCommitted]:
@@ -275,6 +260,10 @@ class Web3Chain:
         """Reveals of a round, oldest first."""
         return [codec.build(ClaimRevealed, values) for values in self._logs("ClaimRevealed", task_id, round)]
 
+    def strikes(self, task_id: TaskId, round: int) -> list[ClaimStruck]:
+        """Strikes of a round, oldest first."""
+        return [codec.build(ClaimStruck, values) for values in self._logs("ClaimStruck", task_id, round)]
+
     def openings(self, task_id: TaskId, round: int) -> list[ModelOpened]:
         """Openings of a round, oldest first."""
         return [codec.build(ModelOpened, values) for values in self._logs("ModelOpened", task_id, round)]
@@ -285,7 +274,7 @@ class Web3Chain:
 
     def blocks(self, first: int = 0, count: int | None = None) -> list[BlockHeader]:
         """Ledger blocks `first` … as the log tells them, lowest first; verify_block says whether one is true."""
-        logs = self._events(self.registry, abi.load("ModelRegistry").events["BlockAppended"])
+        logs = self.connection.logs("ModelRegistry", self.registry, "BlockAppended")
         headers: list[BlockHeader] = [values["header"] for values in logs]
         end = len(headers) + first if count is None else first + count
         return sorted((block for block in headers if first <= block.height < end), key=lambda block: block.height)
@@ -301,9 +290,9 @@ class Web3Chain:
         for log in mined.logs:
             topics = log.get("topics")
             if isinstance(topics, list) and topics[:1] == [topic]:
-                values = decode_log(self._rpc, event, log, self._market_address, [topic])
-                return _receipt("post", mined, values["task_id"])
-        raise self._rpc.malformed("eth_getTransactionReceipt", "the TaskPosted event")
+                values = decode_log(self.connection.rpc, event, log, self._market_address, [topic])
+                return receipt("post", mined, values["task_id"])
+        raise self.connection.rpc.malformed("eth_getTransactionReceipt", "the TaskPosted event")
 
     def cancel(self, task_id: TaskId) -> Receipt:
         """Takes a task back before its first commit."""
@@ -362,65 +351,20 @@ class Web3Chain:
 
     # ------------------------------------------------------------------ how
 
-    @cached_property
-    def _sender(self) -> Sender:
-        if self._keys is None:
-            raise Usage("sending a transaction needs an account; give --account or set DLBC_ACCOUNT")
-        return Sender(self._rpc, self.chain_id, self._keys, self._mining_deadline)
-
     def _send(self, name: str, *arguments: Any, value: int = 0) -> Mined:
-        data = abi.load("TaskMarket").functions[name].encode(arguments)
-        return self._sender.send(name, self._market_address, data, value)
+        return self.connection.send("TaskMarket", self._market_address, name, *arguments, value=value)
 
     def _write(self, name: str, *arguments: Any, value: int = 0) -> Receipt:
-        return _receipt(name, self._send(name, *arguments, value=value))
+        return receipt(name, self._send(name, *arguments, value=value))
 
     def _market(self, name: str, *arguments: Any) -> Any:
-        return self._view("TaskMarket", self._market_address, name, *arguments)
+        return self.connection.view("TaskMarket", self._market_address, name, *arguments)
 
     def _ledger(self, name: str, *arguments: Any) -> Any:
-        return self._view("ModelRegistry", self.registry, name, *arguments)
+        return self.connection.view("ModelRegistry", self.registry, name, *arguments)
 
-    def _view(self, contract: str, address: Address, name: str, *arguments: Any) -> Any:
-        """One eth_call at the latest block, decoded; several outputs come as a tuple."""
-        _ = self.chain_id
-        function = abi.load(contract).functions[name]
-        request = {"to": address, "data": "0x" + function.encode(arguments).hex()}
-        try:
-            answer = self._rpc.data("eth_call", [request, "latest"])
-        except RpcError as error:
-            if is_revert(error):
-                raise refusal(name, revert_data(error), error.message) from error
-            raise self._node_refused(name, error) from error
-        try:
-            values = codec.decode(function.outputs, answer)
-        except codec.Undecodable as error:
-            raise VerificationFailed(
-                f"{name} of {contract} {address} answered {len(answer)} bytes that are not what its ABI says; "
-                f"check the address and the endpoint {self._rpc.name}"
-            ) from error
-        return values[0] if len(values) == 1 else values
-
-    def _quantity(self, method: str, *params: object) -> int:
-        _ = self.chain_id
-        try:
-            return self._rpc.quantity(method, list(params))
-        except RpcError as error:
-            raise self._node_refused(method, error) from error
-
-    def _block_time(self, tag: str) -> int:
-        """A block's timestamp; 0 if the node has no such block."""
-        _ = self.chain_id
-        try:
-            block = self._rpc.record("eth_getBlockByNumber", [tag, False])
-        except RpcError as error:
-            if tag == "pending":
-                return 0
-            raise self._node_refused("eth_getBlockByNumber", error) from error
-        return self._rpc.as_quantity("eth_getBlockByNumber", block.get("timestamp")) if block else 0
-
-    def _node_refused(self, what: str, error: RpcError) -> ChainUnreachable:
-        return ChainUnreachable(f"{self._rpc.name} refused {what} ({error.message[:200]}); use another RPC endpoint")
+    def _logs(self, event: str, *indexed: int) -> list[dict[str, Any]]:
+        return self.connection.logs("TaskMarket", self._market_address, event, indexed)
 
     # -- the ranked list
 
@@ -430,7 +374,7 @@ class Web3Chain:
         assert self._lens_address is not None
         while first <= count:
             try:
-                rows += self._view("MarketLens", self._lens_address, "rankedTasks", first, page)
+                rows += self.connection.view("MarketLens", self._lens_address, "rankedTasks", first, page)
                 first += page
             except (ChainUnreachable, ContractRefused):  # out of gas in one call: the node's limit is lower than ours
                 if page == 1:
@@ -439,7 +383,7 @@ class Web3Chain:
         return rows
 
     def _ranked_here(self, count: int) -> list[RankedTask]:
-        now, aging = self._block_time("latest"), self.params().aging_seconds
+        now, aging = self.connection.block_time("latest"), self.params().aging_seconds
         rows = []
         for task_id in map(TaskId, range(1, count + 1)):
             info = self.phase(task_id)
@@ -459,27 +403,6 @@ class Web3Chain:
                 )
             )
         return rows
-
-    # -- the log
-
-    def _logs(self, event: str, *indexed: int) -> list[dict[str, Any]]:
-        return self._events(self._market_address, abi.load("TaskMarket").events[event], indexed)
-
-    def _events(self, address: Address, event: abi.Event, indexed: Sequence[int] = ()) -> list[dict[str, Any]]:
-        last = self._quantity("eth_blockNumber")
-        try:
-            return read_logs(self._rpc, address, event, indexed, self._first_block, last)
-        except RpcError as error:
-            raise self._node_refused("eth_getLogs", error) from error
-
-
-def _receipt(call: str, mined: Mined, task_id: TaskId | None = None) -> Receipt:
-    return Receipt(call, mined.tx_hash, mined.block_number, mined.gas_used, task_id)
-
-
-def _place(values: Mapping[str, Any]) -> tuple[int, int]:
-    """Where in the chain's log an event stands."""
-    return int(values["block_number"]), int(values["log_index"])
 
 
 def _no_task(task_id: int) -> NotFound:

@@ -1,0 +1,137 @@
+"""What the adapters of several contracts share: one chain, one endpoint, one account, one queue of transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from dlbc.adapters.chain import abi, codec
+from dlbc.adapters.chain.errors import refusal
+from dlbc.adapters.chain.logs import read_logs
+from dlbc.adapters.chain.rpc import Rpc, RpcError
+from dlbc.adapters.chain.transactions import Mined, Sender, is_revert, revert_data
+from dlbc.core.errors import ChainUnreachable, Usage, VerificationFailed
+from dlbc.core.types import Address, Receipt, TaskId
+from dlbc.ports import Keys
+
+
+class Connection:
+    """Views, logs and transactions of shipped contracts. The first call checks chain and addresses."""
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        keys: Keys | None,
+        places: Mapping[str, Address],
+        first_block: int,
+        expected_chain_id: int | None,
+        mining_deadline: float,
+    ) -> None:
+        """`places`: addresses that must hold a contract, by the name of their setting. Logs start at `first_block`."""
+        self.rpc = rpc
+        self.keys = keys
+        self._places = places
+        self._first_block = first_block
+        self._expected_chain_id = expected_chain_id
+        self._mining_deadline = mining_deadline
+
+    @cached_property
+    def chain_id(self) -> int:
+        """The chain's id, once chain and addresses are known to be the right ones."""
+        try:
+            chain_id = self.rpc.quantity("eth_chainId", [])
+        except RpcError as error:
+            raise self.refused("the first request", error) from error
+        if self._expected_chain_id not in {None, chain_id}:
+            raise Usage(
+                f"{self.rpc.name} is chain {chain_id}, expected is chain {self._expected_chain_id}; "
+                "set DLBC_RPC_URL to an endpoint of that chain"
+            )
+        for name, address in self._places.items():
+            if not self.has_code(address):
+                raise Usage(
+                    f"there is no contract at the {name} address {address} on chain {chain_id} ({self.rpc.name}); "
+                    f"set DLBC_{name.upper()} to the deployed one, or deploy with `dlbc deploy`"
+                )
+        return chain_id
+
+    def has_code(self, address: Address) -> bool:
+        """True iff there is a contract."""
+        try:
+            return bool(self.rpc.data("eth_getCode", [address, "latest"]))
+        except RpcError as error:
+            raise self.refused("eth_getCode", error) from error
+
+    def view(self, contract: str, address: Address, name: str, *arguments: Any) -> Any:
+        """One eth_call at the latest block, decoded; several outputs come as a tuple."""
+        _ = self.chain_id
+        function = abi.load(contract).functions[name]
+        request = {"to": address, "data": "0x" + function.encode(arguments).hex()}
+        try:
+            answer = self.rpc.data("eth_call", [request, "latest"])
+        except RpcError as error:
+            if is_revert(error):
+                raise refusal(name, revert_data(error), error.message) from error
+            raise self.refused(name, error) from error
+        try:
+            values = codec.decode(function.outputs, answer)
+        except codec.Undecodable as error:
+            raise VerificationFailed(
+                f"{name} of {contract} {address} answered {len(answer)} bytes that are not what its ABI says; "
+                f"check the address and the endpoint {self.rpc.name}"
+            ) from error
+        return values[0] if len(values) == 1 else values
+
+    def quantity(self, method: str, *params: object) -> int:
+        """A request whose result is a number."""
+        _ = self.chain_id
+        try:
+            return self.rpc.quantity(method, list(params))
+        except RpcError as error:
+            raise self.refused(method, error) from error
+
+    def block_time(self, tag: str) -> int:
+        """A block's timestamp; 0 if the node has no such block."""
+        _ = self.chain_id
+        try:
+            block = self.rpc.record("eth_getBlockByNumber", [tag, False])
+        except RpcError as error:
+            if tag == "pending":
+                return 0
+            raise self.refused("eth_getBlockByNumber", error) from error
+        return self.rpc.as_quantity("eth_getBlockByNumber", block.get("timestamp")) if block else 0
+
+    def logs(
+        self, contract: str, address: Address, event: str, indexed: Sequence[object | None] = ()
+    ) -> list[dict[str, Any]]:
+        """Logs of one event since the deployment, oldest first. `indexed`: its leading indexed values; None = any."""
+        last = self.quantity("eth_blockNumber")
+        try:
+            return read_logs(self.rpc, address, abi.load(contract).events[event], indexed, self._first_block, last)
+        except RpcError as error:
+            raise self.refused("eth_getLogs", error) from error
+
+    def send(self, contract: str, address: Address, name: str, *arguments: Any, value: int = 0) -> Mined:
+        """One transaction, simulated before it is sent and mined when this returns. Raises Usage without an account."""
+        return self._sender.send(name, address, abi.load(contract).functions[name].encode(arguments), value)
+
+    @cached_property
+    def _sender(self) -> Sender:
+        if self.keys is None:
+            raise Usage("sending a transaction needs an account; give --account or set DLBC_ACCOUNT")
+        return Sender(self.rpc, self.chain_id, self.keys, self._mining_deadline)
+
+    def refused(self, what: str, error: RpcError) -> ChainUnreachable:
+        """The node, not a contract, said no."""
+        return ChainUnreachable(f"{self.rpc.name} refused {what} ({error.message[:200]}); use another RPC endpoint")
+
+
+def receipt(call: str, mined: Mined, task_id: TaskId | None = None) -> Receipt:
+    """What the ports promise of a mined transaction."""
+    return Receipt(call, mined.tx_hash, mined.block_number, mined.gas_used, task_id)
+
+
+def place(values: Mapping[str, Any]) -> tuple[int, int]:
+    """Where in the chain's log an event stands."""
+    return int(values["block_number"]), int(values["log_index"])
