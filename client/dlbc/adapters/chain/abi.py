@@ -71,19 +71,26 @@ class Contract:
 
 
 @cache
-def load(name: str) -> Contract:
-    """A shipped contract: "TaskMarket", "ModelRegistry", "MarketLens" or "Errors"."""
+def artifact(name: str) -> Mapping[str, Any]:
+    """The shipped artifact of a contract, as compile.py wrote it."""
     text = resources.files("dlbc.adapters.chain").joinpath("artifacts", f"{name}.json").read_text()
-    return parse(json.loads(text))
+    found: Mapping[str, Any] = json.loads(text)
+    return found
 
 
-def parse(artifact: Mapping[str, Any]) -> Contract:
+@cache
+def load(name: str) -> Contract:
+    """A shipped contract, one of compile.SHIPPED."""
+    return parse(artifact(name))
+
+
+def parse(content: Mapping[str, Any]) -> Contract:
     """An artifact of compile.py."""
     functions: dict[str, Function] = {}
     events: dict[str, Event] = {}
     errors: dict[bytes, Error] = {}
     constructor: Sequence[codec.Item] = ()
-    for entry in artifact["abi"]:
+    for entry in content["abi"]:
         kind, inputs = entry["type"], entry.get("inputs", ())
         if kind == "constructor":
             constructor = inputs
@@ -100,11 +107,11 @@ def parse(artifact: Mapping[str, Any]) -> Contract:
         else:
             errors[digest[:4]] = Error(name, inputs)
     return Contract(
-        name=artifact["contractName"],
+        name=content["contractName"],
         functions=functions,
         events=events,
         errors=errors,
         constructor=constructor,
-        bytecode=bytes.fromhex(artifact["bytecode"][2:]),
-        deployed_bytecode=bytes.fromhex(artifact["deployedBytecode"][2:]),
+        bytecode=bytes.fromhex(content["bytecode"][2:]),
+        deployed_bytecode=bytes.fromhex(content["deployedBytecode"][2:]),
     )

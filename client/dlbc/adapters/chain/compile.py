@@ -25,8 +25,9 @@ SETTINGS: dict[str, Any] = {
     "evmVersion": "cancun",
     "metadata": {"bytecodeHash": "none", "appendCBOR": False},
 }
-SHIPPED = ("TaskMarket", "ModelRegistry", "MarketLens", "Errors")
-"""Errors is shipped for its ABI: every custom error, wherever it is thrown."""
+SHIPPED = ("TaskMarket", "MarketRules", "ModelRegistry", "AuditorPool", "MarketLens", "Errors")
+"""Errors is shipped for its ABI: every custom error, wherever it is thrown. MarketRules, which the market's constructor
+makes, is shipped for its bytecode: `dlbc deploy --verify` compares it."""
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 
@@ -43,8 +44,8 @@ def compile_sources(root: Path, sources: Iterable[Path]) -> dict[str, dict[str, 
     """Compiles Solidity files under `root` and whatever they import: {contract name: artifact}.
 
     An artifact is {"contractName", "sourceName", "abi", "bytecode", "deployedBytecode", "immutableReferences",
-    "compiler", "settings", "sourceHash"}, all as solc gives them, hex with 0x. Raises BadInput with the compiler's
-    first error, Usage if the compiler is missing.
+    "compiler", "settings", "sourceHash"}, all as solc gives them, hex with 0x, but for immutableReferences, which are
+    keyed by the variables' names. Raises BadInput with the compiler's first error, Usage if the compiler is missing.
     """
     import solcx
     from solcx.exceptions import SolcError
@@ -53,7 +54,8 @@ def compile_sources(root: Path, sources: Iterable[Path]) -> dict[str, dict[str, 
     request = {
         "language": "Solidity",
         "sources": {name: {"content": content} for name, content in files.items()},
-        "settings": SETTINGS | {"outputSelection": {"*": {"*": ["abi", "evm.bytecode", "evm.deployedBytecode"]}}},
+        "settings": SETTINGS
+        | {"outputSelection": {"*": {"": ["ast"], "*": ["abi", "evm.bytecode", "evm.deployedBytecode"]}}},
     }
     with _node_on_path():
         try:
@@ -65,8 +67,9 @@ def compile_sources(root: Path, sources: Iterable[Path]) -> dict[str, dict[str, 
         except (OSError, ValueError) as error:
             raise Usage(f"the compiler could not be run ({error}); run `make setup` first") from error
     source_hash = hashlib.sha256("".join(f"{name}\0{files[name]}\0" for name in sorted(files)).encode()).hexdigest()
+    names = {key: name for unit in output.get("sources", {}).values() for key, name in _immutables(unit["ast"])}
     return {
-        name: _artifact(name, source, contract, source_hash)
+        name: _artifact(name, source, contract, source_hash, names)
         for source, contracts in output.get("contracts", {}).items()
         for name, contract in contracts.items()
     }
@@ -99,19 +102,33 @@ def write(root: Path, folder: Path = ARTIFACTS) -> None:
         (folder / f"{name}.json").write_text(render(artifact))
 
 
-def _artifact(name: str, source: str, contract: dict[str, Any], source_hash: str) -> dict[str, Any]:
+def _artifact(
+    name: str, source: str, contract: dict[str, Any], source_hash: str, names: dict[str, str]
+) -> dict[str, Any]:
     evm = contract["evm"]
+    immutables = evm["deployedBytecode"].get("immutableReferences", {})
     return {
         "contractName": name,
         "sourceName": source,
         "abi": contract["abi"],
         "bytecode": "0x" + evm["bytecode"]["object"],
         "deployedBytecode": "0x" + evm["deployedBytecode"]["object"],
-        "immutableReferences": evm["deployedBytecode"].get("immutableReferences", {}),
+        "immutableReferences": {names[key]: places for key, places in immutables.items()},
         "compiler": SOLC_VERSION,
         "settings": SETTINGS,
         "sourceHash": "0x" + source_hash,
     }
+
+
+def _immutables(node: Any) -> Iterator[tuple[str, str]]:
+    """(id, name) of every immutable variable declared in a syntax tree."""
+    if isinstance(node, dict):
+        if node.get("mutability") == "immutable":
+            yield str(node["id"]), str(node["name"])
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from _immutables(part)
 
 
 def _with_imports(root: Path, sources: Iterable[Path]) -> dict[str, str]:

@@ -1,10 +1,9 @@
-"""Deploys a market with its ledger and lens. The contracts know each other by addresses computed beforehand."""
+"""Deploys a market with its ledger, pool and lens. They know each other by addresses computed beforehand."""
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import tomllib
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,71 +11,76 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from dlbc.adapters.chain import abi, codec
+from dlbc.adapters.chain.record import Deployed, Deployment
 from dlbc.adapters.chain.rpc import Rpc, RpcError
-from dlbc.adapters.chain.transactions import Sender
+from dlbc.adapters.chain.transactions import Mined, Sender
 from dlbc.adapters.chain.web3_chain import Web3Chain
-from dlbc.core.errors import BadInput, ChainUnreachable, Usage, VerificationFailed
+from dlbc.adapters.chain.web3_pool import Web3Pool
+from dlbc.core.errors import BadInput, ChainUnreachable, ContractRefused, Usage, VerificationFailed
 from dlbc.core.hashing import address_bytes
-from dlbc.core.types import Address, Params
+from dlbc.core.types import ZERO_ADDRESS, Address, Params, PoolParams
 from dlbc.ports import Keys
 
 MAX_PARAMS_BYTES = 2**16
 MINING_DEADLINE = 180.0
-CONTRACTS = ("TaskMarket", "ModelRegistry", "MarketLens")
+CONTRACTS = ("TaskMarket", "ModelRegistry", "AuditorPool", "MarketLens")
 """In the order of their nonces."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """Where a market lives."""
-
-    chain_id: int
-    market: Address
-    registry: Address
-    lens: Address
-    block_number: int  # of the first of the three transactions; logs start here
-    deployer: Address
-    gas_used: int  # by the three transactions
-    params: Params
+MADE = {"MarketRules": "TaskMarket"}
+"""Contracts that another one's constructor makes, as its first."""
+LONGEST_PARAMETER = 2 * 365 * 86_400
 
 
 def deploy_contracts(
-    rpc_url: str, keys: Keys, params: Params, timeout: float = 20.0, mining_deadline: float = MINING_DEADLINE
+    rpc_url: str,
+    keys: Keys,
+    params: Params,
+    pool_params: PoolParams,
+    timeout: float = 20.0,
+    mining_deadline: float = MINING_DEADLINE,
 ) -> Deployment:
-    """Deploys TaskMarket, ModelRegistry and MarketLens from `keys`' account, and reads them back.
+    """Deploys TaskMarket, ModelRegistry, AuditorPool and MarketLens from `keys`' account, and reads them back.
 
-    Raises ContractRefused for parameters out of bounds (before anything is sent), Refused when the account can't
-    pay, ChainUnreachable, and VerificationFailed when another program used the account in between.
+    The pool of `params` is replaced by the pool's address. Raises ContractRefused for parameters out of bounds (before
+    anything is sent), Refused when the account can't pay, ChainUnreachable, and VerificationFailed when another
+    program used the account in between.
     """
+    _check_pool_params(params, pool_params)
     chain_id = chain_id_of(rpc_url, timeout)
     rpc = Rpc(rpc_url, timeout)
     try:
         nonce = rpc.quantity("eth_getTransactionCount", [keys.address, "pending"])
     except RpcError as error:
         raise _refused(rpc, error) from error
-    market, registry, lens = (contract_address(keys.address, nonce + index) for index in range(len(CONTRACTS)))
+    market, registry, pool, lens = (contract_address(keys.address, nonce + index) for index in range(len(CONTRACTS)))
+    params = dataclasses.replace(params, pool=pool)
+    arguments: dict[str, tuple[Any, ...]] = {
+        "TaskMarket": (params, registry),
+        "ModelRegistry": (market,),
+        "AuditorPool": (market, pool_params),
+        "MarketLens": (market,),
+        "MarketRules": (params,),
+    }
     sender = Sender(rpc, chain_id, keys, mining_deadline)
-    arguments: tuple[tuple[Any, ...], ...] = ((params, registry), (market,), (market,))
-    mined = [
-        sender.send(f"deploy {name}", None, creation_code(name, values))
-        for name, values in zip(CONTRACTS, arguments, strict=True)
-    ]
+    mined: dict[str, Mined] = {}
+    for name in CONTRACTS:
+        mined[name] = sender.send(f"deploy {name}", None, creation_code(name, arguments[name]))
     try:
         chain = Web3Chain(rpc_url, market, lens, timeout=timeout)
-        found = (chain.registry, chain.params(), chain.head()[0])
-    except (Usage, VerificationFailed) as error:
+        auditors = Web3Pool(chain)
+        found = (chain.registry, chain.params(), chain.head()[0], auditors.address, auditors.params())
+    except (Usage, VerificationFailed, ContractRefused) as error:
         raise VerificationFailed(_elsewhere(keys.address)) from error
-    if found != (registry, params, 0):
+    if found != (registry, params, 0, pool, pool_params):
         raise VerificationFailed(_elsewhere(keys.address))
+    addresses = dict(zip(CONTRACTS, (market, registry, pool, lens), strict=True))
+    for name, maker in MADE.items():
+        addresses[name], mined[name] = made_address(addresses[maker]), mined[maker]
     return Deployment(
         chain_id=chain_id,
-        market=market,
-        registry=registry,
-        lens=lens,
-        block_number=mined[0].block_number,
         deployer=keys.address,
-        gas_used=sum(transaction.gas_used for transaction in mined),
-        params=params,
+        block_number=mined[CONTRACTS[0]].block_number,
+        gas_used=sum(mined[name].gas_used for name in CONTRACTS),
+        contracts=tuple(_deployed(name, addresses[name], arguments[name], mined[name]) for name in addresses),
     )
 
 
@@ -95,18 +99,23 @@ def creation_code(name: str, arguments: tuple[Any, ...]) -> bytes:
     return contract.bytecode + codec.encode(contract.constructor, arguments)
 
 
-def contract_address(deployer: Address, nonce: int) -> Address:
+def contract_address(creator: Address, nonce: int) -> Address:
     """Where a contract created by the account's transaction of this nonce will live: keccak of the RLP of both."""
     number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
     if not number or nonce >= 0x80:
         number = bytes([0x80 + len(number)]) + number
-    payload = b"\x94" + address_bytes(deployer) + number
+    payload = b"\x94" + address_bytes(creator) + number
     digest = keccak(bytes([0xC0 + len(payload)]) + payload)
     return Address(to_checksum_address(digest[-20:]))
 
 
-def load_params(chain_id: int, fee_receiver: Address, file: Path | None = None) -> Params:
-    """The parameters in `file`, else those shipped for this chain; `fee_receiver` unless the file names one.
+def made_address(maker: Address) -> Address:
+    """Where the first contract that another contract makes lives: contracts count from 1 (EIP-161)."""
+    return contract_address(maker, 1)
+
+
+def load_params(chain_id: int, file: Path | None = None) -> tuple[Params, PoolParams]:
+    """The parameters in `file`, else those shipped for this chain; their pool is not known yet (ZERO_ADDRESS).
 
     Raises Usage when there are none for this chain, BadInput for a malformed file.
     """
@@ -121,25 +130,14 @@ def load_params(chain_id: int, fee_receiver: Address, file: Path | None = None) 
         content = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{source} is not valid TOML: {error}") from error
-    known = [field.name for field in fields(Params)]
-    for name in content:
-        if name not in known:
-            raise BadInput(f"{source}: unknown parameter {name[:60]!r}; known are {', '.join(known)}")
-    values: dict[str, Any] = {"fee_receiver": fee_receiver} | content
-    for name in known:
-        if name not in values:
-            raise BadInput(f"{source}: parameter {name} is missing")
-        value = values[name]
-        if name == "fee_receiver":
-            values[name] = _fee_receiver(source, value)
-        elif not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
-            raise BadInput(
-                f"{source}: {name}: expected a whole number from 0 to {2**32 - 1}, found {str(value)[:60]!r}"
-            )
-    for name in ("fee_bps", "max_royalty_bps"):
-        if values[name] >= 2**16:
-            raise BadInput(f"{source}: {name}: expected at most {2**16 - 1}, found {values[name]}")
-    return Params(**values)
+    of_pool = content.pop("pool", {})
+    if not isinstance(of_pool, dict):
+        raise BadInput(f"{source}: pool: expected a table [pool] of the pool's parameters, found {str(of_pool)[:60]!r}")
+    items = abi.load("TaskMarket").constructor[0]["components"]
+    known = [item for item in items if item["type"] != "address"]
+    params = Params(**_numbers(f"{source}: ", known, content), pool=ZERO_ADDRESS)
+    items = abi.load("AuditorPool").constructor[1]["components"]
+    return params, PoolParams(**_numbers(f"{source}: pool.", items, of_pool))
 
 
 def shipped_params(chain_id: int) -> Path:
@@ -150,32 +148,52 @@ def shipped_params(chain_id: int) -> Path:
     return file
 
 
-def deployment_to_json(deployment: Deployment) -> dict[str, Any]:
-    """The content of deploy/deployments/<chainId>.json."""
-    return asdict(deployment)
+def _numbers(where: str, items: list[codec.Item], content: dict[str, Any]) -> dict[str, Any]:
+    """One whole number for each member, within its type."""
+    known = {codec.snake(item["name"]): int(item["type"].removeprefix("uint")) for item in items}
+    for name in content:
+        if name not in known:
+            raise BadInput(f"{where}unknown parameter {name[:60]!r}; known are {', '.join(known)}")
+    for name, bits in known.items():
+        if name not in content:
+            raise BadInput(f"{where}{name} is missing; write a whole number for it")
+        value = content[name]
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**bits:
+            raise BadInput(f"{where}{name}: expected a whole number from 0 to {2**bits - 1}, found {str(value)[:60]!r}")
+    return content
 
 
-def write_deployment(deployment: Deployment, file: Path) -> None:
-    """Writes the deployment as JSON, whole or not at all. Raises Usage when the file can't be written."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_name(f".{file.name}.draft")
-        draft.write_text(json.dumps(deployment_to_json(deployment), indent=2) + "\n")
-        draft.replace(file)
-    except OSError as error:
-        raise Usage(f"{file} can't be written: {error.strerror}") from error
+def _check_pool_params(params: Params, pool_params: PoolParams) -> None:
+    """What the pool's constructor asks for, before the market is paid for: the pool is deployed after it."""
+    bounds = {
+        "activation_seconds": (params.max_challenge, LONGEST_PARAMETER),
+        "unbonding_seconds": (params.max_challenge + 6 * params.vote_seconds, LONGEST_PARAMETER),
+        "lock_bps": (1, 10_000),
+        "demand_bond_wei": (1, 2**96 - 1),
+    }
+    for name, (least, most) in bounds.items():
+        given = getattr(pool_params, name)
+        if not least <= given <= most:
+            raise BadInput(f"parameter pool.{name} is {given}, allowed is {least} to {most}; change it")
+
+
+def _deployed(name: str, address: Address, arguments: tuple[Any, ...], mined: Mined) -> Deployed:
+    artifact = abi.artifact(name)
+    return Deployed(
+        name=name,
+        address=address,
+        arguments=arguments,
+        encoded_arguments=codec.encode(abi.load(name).constructor, arguments),
+        tx_hash=mined.tx_hash,
+        block_number=mined.block_number,
+        compiler=artifact["compiler"],
+        settings=artifact["settings"],
+        source_hash=artifact["sourceHash"],
+    )
 
 
 def _refused(rpc: Rpc, error: RpcError) -> ChainUnreachable:
     return ChainUnreachable(f"{rpc.name} refused the first request ({error.message[:200]}); use another endpoint")
-
-
-def _fee_receiver(source: Path, value: object) -> Address:
-    try:
-        address_bytes(str(value))
-    except BadInput as error:
-        raise BadInput(f"{source}: fee_receiver: {error}") from error
-    return Address(to_checksum_address(str(value)))
 
 
 def _elsewhere(account: Address) -> str:
