@@ -18,6 +18,9 @@ CHAIN_ID = 31337
 MNEMONIC = "test test test test test test test test test test test junk"
 """Anvil's own; its keys are known to everybody."""
 
+FUNDED = 12
+"""Accounts of the mnemonic that start with 10,000 ether."""
+
 CACHE = "cache"
 """Folder of past states; of no use to the next run."""
 
@@ -59,7 +62,7 @@ def anvil_command(binary: Path, port: int, folder: Path) -> list[str | Path]:
     """A block every second, and at once when a transaction comes; the state in folder/chain.json."""
     return [
         *(binary, "--quiet", "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(CHAIN_ID)),
-        *("--mnemonic", MNEMONIC, "--block-time", "1", "--mixed-mining"),
+        *("--mnemonic", MNEMONIC, "--accounts", str(FUNDED), "--block-time", "1", "--mixed-mining"),
         "--no-cors",  # no web page may use this node's calls; without this every one may
         *("--state", state_file(folder), "--state-interval", str(_STATE_SECONDS)),
         *("--cache-path", folder / CACHE, "--max-persisted-states", str(_MAX_PAST_STATES)),

@@ -4,6 +4,7 @@ home/dlbc.toml              how the other commands find it
 home/keys/                  accounts of Anvil's well-known mnemonic, and devnet.password
 home/devnet/network.json    processes by id and start time, addresses of the contracts
 home/devnet/chain.json      the chain's state;  home/devnet/ipfs/  the node's repository;  *.log
+home/deployments/           the record of the contracts, for `dlbc deploy --verify`
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ from dlbc.adapters.devnet.process import Process, free_port, has_ended, last_wor
 from dlbc.adapters.storage.ipfs import IpfsStorage
 from dlbc.config import FILE_NAME, Config
 from dlbc.core.errors import BadInput, ChainUnreachable, NotFound, Refused, StorageUnreachable, TryLater
-from dlbc.core.types import Address, Params
+from dlbc.core.types import Address
 from dlbc.ports import Progress, silent
 
-ACCOUNTS = ("deployer", "treasury", "requester", "miner1", "miner2", "miner3", "auditor")
-"""Keystores, in the order of the mnemonic's accounts. The treasury receives the fees."""
+ACCOUNTS = (
+    *("deployer", "treasury", "requester", "miner1", "miner2", "miner3", "auditor"),
+    *("auditor1", "auditor2", "auditor3", "disputer"),
+)
+"""Keystores, in the order of the mnemonic's accounts."""
 
 _FIRST_LINE = "# Written by `dlbc devnet up`; changes are lost at the next start."
 _START_SECONDS = 30.0
@@ -50,6 +54,7 @@ class Network:
     swarm_port: int = 0
     market: Address | None = None
     registry: Address | None = None
+    pool: Address | None = None
     lens: Address | None = None
     deployment_block: int = 0
 
@@ -258,15 +263,17 @@ def _with_ipfs(network: Network, wanted_port: int, dies_with_parent: bool) -> Ne
 def _with_contracts(network: Network) -> Network:
     if _has_contracts(network):
         return network
+    from dlbc.adapters.chain import record
     from dlbc.adapters.chain.deploy import deploy_contracts, load_params
 
-    params: Params = load_params(anvil.CHAIN_ID, keys.keystore_address(keys.keystore_path("treasury", network.home)))
-    deployment = deploy_contracts(network.rpc_url, network.keys("deployer"), params)
+    deployment = deploy_contracts(network.rpc_url, network.keys("deployer"), *load_params(anvil.CHAIN_ID))
+    record.write(deployment, record.record_file(anvil.CHAIN_ID, network.home))
     return _save(
         dataclasses.replace(
             network,
             market=deployment.market,
             registry=deployment.registry,
+            pool=deployment.pool,
             lens=deployment.lens,
             deployment_block=deployment.block_number,
         )
@@ -408,7 +415,7 @@ def _ipfs_answers(network: Network) -> bool:
 
 
 def _has_contracts(network: Network) -> bool:
-    addresses = (network.market, network.registry, network.lens)
+    addresses = (network.market, network.registry, network.pool, network.lens)
     return all(
         address is not None and anvil.rpc(network.rpc_url, "eth_getCode", address, "latest") != "0x"
         for address in addresses
