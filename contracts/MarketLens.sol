@@ -6,7 +6,22 @@ import {ITaskMarket} from "./interfaces/ITaskMarket.sol";
 import {DifficultyLib} from "./libraries/DifficultyLib.sol";
 import {Errors} from "./libraries/Errors.sol";
 import {PayoutLib} from "./libraries/PayoutLib.sol";
-import {Entry, Lock, LockKind, Outcome, Phase, RankedTask, Round, Task} from "./types/Task.sol";
+import {ProofLib} from "./libraries/ProofLib.sol";
+import {SignatureLib} from "./libraries/SignatureLib.sol";
+import {
+    Claim,
+    Entry,
+    Lock,
+    LockKind,
+    Outcome,
+    Params,
+    Phase,
+    RankedTask,
+    Round,
+    Task,
+    Terms,
+    TrainingProof
+} from "./types/Task.sol";
 
 /// @title MarketLens
 /// @notice Views that loop. They are for eth_call: no contract may depend on their gas.
@@ -22,7 +37,7 @@ contract MarketLens is IMarketLens {
     /// @inheritdoc IMarketLens
     function rankedTasks(uint256 firstId, uint256 count) external view returns (RankedTask[] memory) {
         (uint256 first, uint256 last) = _clip(firstId, count);
-        uint256 agingSeconds = market.params().agingSeconds;
+        uint256 agingSeconds = params().agingSeconds;
         RankedTask[] memory rows = new RankedTask[](last - first);
         uint256 found;
         for (uint256 taskId = first; taskId < last; ++taskId) {
@@ -49,6 +64,30 @@ contract MarketLens is IMarketLens {
         for (uint256 i; i < last - first; ++i) {
             (phase[i], due[i], endsAt[i]) = market.phaseOf(first + i);
         }
+    }
+
+    /// @inheritdoc IMarketLens
+    function params() public view returns (Params memory) {
+        return market.rules().params();
+    }
+
+    /// @inheritdoc IMarketLens
+    function quoteDifficulty(Terms calldata terms) external view returns (uint64) {
+        (, uint256 openTasks,) = market.counters();
+        return market.rules().difficultyOf(terms.workload, openTasks + 1);
+    }
+
+    /// @inheritdoc IMarketLens
+    function verifyProof(TrainingProof calldata proof, Claim calldata claim, bytes calldata signature)
+        external
+        view
+        returns (bool)
+    {
+        bytes32 digest = market.proofDigest(proof);
+        Entry memory entry = market.entryOf(proof.taskId, proof.round, proof.miner);
+        if (!entry.hasRevealed || entry.digest != ProofLib.claimHash(digest, claim)) return false;
+        bytes32 signed = ProofLib.claimDigest(market.domainSeparator(), digest, claim);
+        return SignatureLib.isValid(proof.miner, signed, signature);
     }
 
     /// @inheritdoc IMarketLens

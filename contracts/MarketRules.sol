@@ -5,11 +5,14 @@ import {IMarketRules} from "./interfaces/IMarketRules.sol";
 import {BoundsLib} from "./libraries/BoundsLib.sol";
 import {DifficultyLib} from "./libraries/DifficultyLib.sol";
 import {Errors} from "./libraries/Errors.sol";
-import {Params, Terms, Workload} from "./types/Task.sol";
+import {MerkleLib} from "./libraries/MerkleLib.sol";
+import {ProofLib} from "./libraries/ProofLib.sol";
+import {SignatureLib} from "./libraries/SignatureLib.sol";
+import {Claim, Params, Terms, TestSet, Workload} from "./types/Task.sol";
 
 /// @title MarketRules
-/// @notice The market makes its own in its constructor, so that bounds and difficulty do not count against the
-/// market's code size. Holds no state and no money.
+/// @notice The market makes its own in its constructor, so that bounds, difficulty and stateless checks do not count
+/// against the market's code size. Holds no state and no money.
 contract MarketRules is IMarketRules {
     uint16 private immutable FEE_BPS;
     uint16 private immutable MAX_ROYALTY_BPS;
@@ -54,6 +57,41 @@ contract MarketRules is IMarketRules {
     function difficultyOf(Workload calldata workload, uint256 queue) public view returns (uint64) {
         return
             DifficultyLib.difficultyDown(WEIGHT_COMPLEXITY, WEIGHT_NETWORK, WEIGHT_DATA, WEIGHT_QUEUE, workload, queue);
+    }
+
+    /// @inheritdoc IMarketRules
+    function checkTestSet(TestSet calldata testSet, bytes32 testKey, bytes32 commitment) external pure {
+        bytes32 given = ProofLib.testCommitment(testSet);
+        if (given != commitment) revert Errors.Market_WrongTestSet(given, commitment);
+        bytes32 keyHash = keccak256(abi.encode(testKey));
+        if (keyHash != testSet.keyHash) revert Errors.Market_WrongTestKey(keyHash, testSet.keyHash);
+        BoundsLib.checkTestSet(testSet);
+    }
+
+    /// @inheritdoc IMarketRules
+    function checkClaim(
+        bytes32 separator,
+        bytes32 proofDigest,
+        Claim calldata claim,
+        bytes32 hTop,
+        uint256 samples,
+        uint256 maxSampleScore,
+        address miner,
+        bytes calldata signature
+    ) external view {
+        uint256 maximum = samples * maxSampleScore;
+        if (claim.total > maximum) revert Errors.Market_TotalTooHigh(claim.total, maximum);
+        bytes32 root = MerkleLib.predictionsRoot(proofDigest, samples, hTop, claim.total);
+        if (root != claim.predictionsRoot) revert Errors.Market_WrongPredictionsRoot(claim.predictionsRoot, root);
+        _checkSignature(ProofLib.claimDigest(separator, proofDigest, claim), miner, signature);
+    }
+
+    function _checkSignature(bytes32 digest, address miner, bytes calldata signature) private view {
+        if (SignatureLib.isValid(miner, digest, signature)) return;
+        (address signer, bool isWellFormed) = SignatureLib.recover(digest, signature);
+        // what a contract takes for a signature is its own matter
+        if (!isWellFormed && miner.code.length == 0) revert Errors.Market_MalformedSignature(signature.length);
+        revert Errors.Market_WrongSigner(signer, miner);
     }
 
     /// @inheritdoc IMarketRules

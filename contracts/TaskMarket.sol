@@ -15,7 +15,6 @@ import {PayoutLib} from "./libraries/PayoutLib.sol";
 import {PhaseLib} from "./libraries/PhaseLib.sol";
 import {ProofLib} from "./libraries/ProofLib.sol";
 import {ScoreLib} from "./libraries/ScoreLib.sol";
-import {SignatureLib} from "./libraries/SignatureLib.sol";
 import {
     Claim,
     Entry,
@@ -46,7 +45,9 @@ contract TaskMarket is ITaskMarket {
     /// @inheritdoc ITaskMarket
     IModelRegistry public immutable registry;
 
-    IMarketRules private immutable RULES;
+    /// @inheritdoc ITaskMarket
+    IMarketRules public immutable rules;
+
     uint16 private immutable FEE_BPS;
     uint32 private immutable FINALITY_GAP;
     uint32 private immutable VOTE_SECONDS;
@@ -66,7 +67,7 @@ contract TaskMarket is ITaskMarket {
     constructor(Params memory params_, address registry_) {
         if (registry_ == address(0)) revert Errors.Market_ZeroAddress();
         registry = IModelRegistry(registry_);
-        RULES = new MarketRules(params_);
+        rules = new MarketRules(params_);
         FEE_BPS = params_.feeBps;
         FINALITY_GAP = params_.finalityGap;
         VOTE_SECONDS = params_.voteSeconds;
@@ -81,7 +82,7 @@ contract TaskMarket is ITaskMarket {
     function post(Terms calldata terms, bytes32[] calldata testCommitments) external payable returns (uint256 taskId) {
         // Check
         uint256 rounds = testCommitments.length;
-        uint64 difficulty = RULES.admit(terms, rounds, uint256(_counters.openTasks) + 1);
+        uint64 difficulty = rules.admit(terms, rounds, uint256(_counters.openTasks) + 1);
         _checkValue(uint256(terms.bountyWei) * rounds + terms.bondWei);
         // Effect
         taskId = ++_counters.tasks;
@@ -164,11 +165,7 @@ contract TaskMarket is ITaskMarket {
         _checkPhase(task, round, Phase.Releasing);
         uint256 earliest = uint256(round.trainEnd) + FINALITY_GAP;
         if (block.timestamp < earliest) revert Errors.Market_TooEarly(block.timestamp, earliest);
-        bytes32 given = ProofLib.testCommitment(testSet);
-        if (given != round.testCommitment) revert Errors.Market_WrongTestSet(given, round.testCommitment);
-        bytes32 keyHash = keccak256(abi.encode(testKey));
-        if (keyHash != testSet.keyHash) revert Errors.Market_WrongTestKey(keyHash, testSet.keyHash);
-        BoundsLib.checkTestSet(testSet);
+        rules.checkTestSet(testSet, testKey, round.testCommitment);
         // Effect
         uint40 revealEnd = uint40(block.timestamp + task.revealSeconds);
         round.revealEnd = revealEnd;
@@ -195,8 +192,7 @@ contract TaskMarket is ITaskMarket {
         _checkPhase(task, round, Phase.Revealing);
         bytes32 digest = proofDigest(proof);
         _checkOpensCommitment(entry, proof.miner, ProofLib.commitment(digest, salt));
-        _checkClaim(round, digest, claim, hTop);
-        _checkSignature(digest, claim, proof.miner, signature);
+        _checkClaim(round, proof.miner, digest, claim, hTop, signature);
         bool qualifies = _reachesScore(task, round, proof, claim.total);
         // Effect
         entry.digest = ProofLib.claimHash(digest, claim);
@@ -300,7 +296,7 @@ contract TaskMarket is ITaskMarket {
             _rounds[taskId][index + 1].trainEnd = uint40(block.timestamp + task.trainSeconds);
         }
         _ledger.credit(miner, paidWei, taskId);
-        _ledger.credit(POOL, feeWei + _unrevealedWei(task, round), taskId);
+        _creditPool(feeWei + _unrevealedWei(task, round), taskId);
         _ledger.credit(royaltyReceiver, royaltyWei, taskId);
         emit RoundSettled(taskId, index, miner, paidWei, feeWei, royaltyWei);
         // Interaction: the registry is ours and calls nobody
@@ -328,7 +324,7 @@ contract TaskMarket is ITaskMarket {
     /// @dev Takes the leader's lead and deposit. The whole deposit goes to the pool.
     function _strikeLeader(uint256 taskId, Task storage task, Round storage round, Reason reason) private {
         _strike(taskId, task, round, round.leader, reason);
-        _ledger.credit(POOL, task.depositWei, taskId);
+        _creditPool(task.depositWei, taskId);
     }
 
     /// @dev Bars a claim from winning and takes its deposit, which the caller credits. If it led, whatever waited for it
@@ -361,7 +357,7 @@ contract TaskMarket is ITaskMarket {
         // Effect
         _end(task, Outcome.Aborted);
         _ledger.credit(task.requester, _remainingBountyWei(task), taskId);
-        _ledger.credit(POOL, restWei, taskId);
+        _creditPool(restWei, taskId);
         emit TaskAborted(taskId, task.round);
     }
 
@@ -372,7 +368,7 @@ contract TaskMarket is ITaskMarket {
         // Effect
         _end(task, Outcome.Void);
         _refund(taskId, task, feeWei);
-        _ledger.credit(POOL, feeWei + _unrevealedWei(task, round), taskId);
+        _creditPool(feeWei + _unrevealedWei(task, round), taskId);
         emit TaskVoided(taskId, task.round);
     }
 
@@ -413,7 +409,7 @@ contract TaskMarket is ITaskMarket {
         _checkPool();
         (Phase phase, bool due,) = _phaseOf(task, round);
         if (phase != Phase.VotingReveal || !due || round.openDemands != 0) {
-            revert Errors.Market_WrongPhase(phase, due, Phase.VotingReveal);
+            _revertWrongPhase(phase, due, Phase.VotingReveal);
         }
         if (ruling == Ruling.None) revert Errors.Market_BelowMinimum("ruling", 0, 1);
         // Effect
@@ -449,7 +445,7 @@ contract TaskMarket is ITaskMarket {
         _strike(taskId, task, round, miner, Reason.Refuted);
         (uint256 refuterWei, uint256 restWei) = PayoutLib.refutation(task.depositWei);
         _ledger.credit(refuter, refuterWei, taskId);
-        _ledger.credit(POOL, restWei, taskId);
+        _creditPool(restWei, taskId);
     }
 
     /// @inheritdoc ITaskMarket
@@ -478,7 +474,7 @@ contract TaskMarket is ITaskMarket {
         uint16 openDemands = round.openDemands;
         if (openDemands == 0 || block.timestamp >= round.demandEnd) {
             (Phase phase, bool due,) = _phaseOf(task, round);
-            revert Errors.Market_WrongPhase(phase, due, phase);
+            _revertWrongPhase(phase, due, phase);
         }
         // Effect
         round.openDemands = openDemands - 1;
@@ -556,11 +552,6 @@ contract TaskMarket is ITaskMarket {
     }
 
     /// @inheritdoc ITaskMarket
-    function params() external view returns (Params memory) {
-        return RULES.params();
-    }
-
-    /// @inheritdoc ITaskMarket
     function domainSeparator() public view returns (bytes32) {
         // a fork of the chain with a new id must not accept this chain's signatures
         return block.chainid == CACHED_CHAIN_ID
@@ -571,23 +562,6 @@ contract TaskMarket is ITaskMarket {
     /// @inheritdoc ITaskMarket
     function proofDigest(TrainingProof calldata proof) public view returns (bytes32) {
         return ProofLib.proofDigest(domainSeparator(), proof);
-    }
-
-    /// @inheritdoc ITaskMarket
-    function quoteDifficulty(Terms calldata terms) external view returns (uint64) {
-        return RULES.difficultyOf(terms.workload, uint256(_counters.openTasks) + 1);
-    }
-
-    /// @inheritdoc ITaskMarket
-    function verifyProof(TrainingProof calldata proof, Claim calldata claim, bytes calldata signature)
-        external
-        view
-        returns (bool)
-    {
-        bytes32 digest = proofDigest(proof);
-        Entry storage entry = _entry(proof.taskId, proof.round, proof.miner);
-        if (!entry.hasRevealed || entry.digest != ProofLib.claimHash(digest, claim)) return false;
-        return SignatureLib.isValid(proof.miner, ProofLib.claimDigest(domainSeparator(), digest, claim), signature);
     }
 
     // ---------------------------------------------------------------- loads
@@ -616,7 +590,7 @@ contract TaskMarket is ITaskMarket {
 
     function _checkPhase(Task storage task, Round storage round, Phase expected) private view {
         (Phase phase, bool due,) = _phaseOf(task, round);
-        if (phase != expected || due) revert Errors.Market_WrongPhase(phase, due, expected);
+        if (phase != expected || due) _revertWrongPhase(phase, due, expected);
     }
 
     function _phaseOf(Task storage task, Round storage round) private view returns (Phase, bool, uint40) {
@@ -628,8 +602,12 @@ contract TaskMarket is ITaskMarket {
     function _checkInChallenge(Task storage task, Round storage round) private view {
         _checkPhase(task, round, Phase.Challenge);
         if (block.timestamp >= round.challengeEnd) {
-            revert Errors.Market_WrongPhase(Phase.Challenge, true, Phase.Challenge);
+            _revertWrongPhase(Phase.Challenge, true, Phase.Challenge);
         }
+    }
+
+    function _revertWrongPhase(Phase phase, bool due, Phase expected) private pure {
+        revert Errors.Market_WrongPhase(phase, due, expected);
     }
 
     function _checkPool() private view {
@@ -654,24 +632,15 @@ contract TaskMarket is ITaskMarket {
         if (given != entry.digest) revert Errors.Market_WrongCommitment(given, entry.digest);
     }
 
-    function _checkClaim(Round storage round, bytes32 digest, Claim calldata claim, bytes32 hTop) private view {
-        uint256 samples = round.samples;
-        uint256 maximum = samples * round.maxSampleScore;
-        if (claim.total > maximum) revert Errors.Market_TotalTooHigh(claim.total, maximum);
-        bytes32 root = MerkleLib.predictionsRoot(digest, samples, hTop, claim.total);
-        if (root != claim.predictionsRoot) revert Errors.Market_WrongPredictionsRoot(claim.predictionsRoot, root);
-    }
-
-    function _checkSignature(bytes32 digest, Claim calldata claim, address miner, bytes calldata signature)
-        private
-        view
-    {
-        bytes32 signed = ProofLib.claimDigest(domainSeparator(), digest, claim);
-        if (SignatureLib.isValid(miner, signed, signature)) return;
-        (address signer, bool isWellFormed) = SignatureLib.recover(signed, signature);
-        // what a contract takes for a signature is its own matter
-        if (!isWellFormed && miner.code.length == 0) revert Errors.Market_MalformedSignature(signature.length);
-        revert Errors.Market_WrongSigner(signer, miner);
+    function _checkClaim(
+        Round storage round,
+        address miner,
+        bytes32 digest,
+        Claim calldata claim,
+        bytes32 hTop,
+        bytes calldata signature
+    ) private view {
+        rules.checkClaim(domainSeparator(), digest, claim, hTop, round.samples, round.maxSampleScore, miner, signature);
     }
 
     function _checkRevealed(Entry storage entry, bytes32 given) private view {
@@ -768,6 +737,10 @@ contract TaskMarket is ITaskMarket {
     function _end(Task storage task, Outcome outcome) private {
         task.outcome = outcome;
         --_counters.openTasks;
+    }
+
+    function _creditPool(uint256 amountWei, uint256 taskId) private {
+        _ledger.credit(POOL, amountWei, taskId);
     }
 
     function _endVote(Round storage round) private {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Lock, Phase, RankedTask} from "../types/Task.sol";
+import {Claim, Lock, Params, Phase, RankedTask, Terms, TrainingProof} from "../types/Task.sol";
 import {ITaskMarket} from "./ITaskMarket.sol";
 
 /// @title IMarketLens
@@ -17,6 +17,18 @@ interface IMarketLens {
         external
         view
         returns (Phase[] memory phase, bool[] memory due, uint40[] memory endsAt);
+
+    /// @notice What the market was deployed with.
+    function params() external view returns (Params memory);
+
+    /// @notice Difficulty the market would fix for this workload if it were posted now (P-80).
+    function quoteDifficulty(Terms calldata terms) external view returns (uint64);
+
+    /// @notice True iff the proof and claim are the ones revealed and the signature is the miner's (P-71).
+    function verifyProof(TrainingProof calldata proof, Claim calldata claim, bytes calldata signature)
+        external
+        view
+        returns (bool);
 
     /// @notice Every amount of this task that is locked for the account, and the call that frees it (P-71).
     function locksOf(uint256 taskId, address account) external view returns (Lock[] memory);

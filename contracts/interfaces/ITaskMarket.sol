@@ -1,21 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {
-    Claim,
-    Entry,
-    Params,
-    Phase,
-    Reason,
-    Round,
-    Ruling,
-    Task,
-    Terms,
-    TestSet,
-    TrainingProof,
-    Vote
-} from "../types/Task.sol";
+import {Claim, Entry, Phase, Reason, Round, Ruling, Task, Terms, TestSet, TrainingProof, Vote} from "../types/Task.sol";
 import {ILedger} from "./ILedger.sol";
+import {IMarketRules} from "./IMarketRules.sol";
 import {IModelRegistry} from "./IModelRegistry.sol";
 
 /// @title ITaskMarket
@@ -169,15 +157,9 @@ interface ITaskMarket is ILedger {
     /// @return openTasks tasks not yet cold
     /// @return commits the last commitSeq
     function counters() external view returns (uint256 tasks, uint256 openTasks, uint256 commits);
-    function params() external view returns (Params memory);
+    /// @notice What the market was deployed with.
+    function rules() external view returns (IMarketRules);
     function registry() external view returns (IModelRegistry);
     function domainSeparator() external view returns (bytes32);
     function proofDigest(TrainingProof calldata proof) external view returns (bytes32);
-    /// @notice Difficulty the market would fix for this workload if it were posted now (P-80).
-    function quoteDifficulty(Terms calldata terms) external view returns (uint64);
-    /// @notice True iff the proof and claim are the ones revealed and the signature is the miner's (P-71).
-    function verifyProof(TrainingProof calldata proof, Claim calldata claim, bytes calldata signature)
-        external
-        view
-        returns (bool);
 }
