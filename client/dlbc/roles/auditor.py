@@ -60,10 +60,11 @@ from dlbc.core.types import (
     TaskPosted,
     Workload,
 )
-from dlbc.ports import Chain, Dataset, Storage, Trainer
+from dlbc.ports import Chain, Dataset, Progress, Storage, Trainer, silent
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_sealed, write_atomically
 
 RecoverSigner = Callable[[Hash32, bytes], Address]
+_STEPS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +94,30 @@ class Auditor:
     trainer: Trainer
     recover_signer: RecoverSigner
     fetch_seconds: float = FETCH_SECONDS
+    progress: Progress = silent
 
     def audit(self, task_id: TaskId, round_index: int | None = None, *, model_file: Path | None = None) -> AuditReport:
         """Every check of one round: the settled winner or, before that, the leader that has opened.
 
         model_file: audited in the place of the opened model. Raises Refused when there is nothing to audit yet.
         """
+        task, index = self._round(task_id, round_index)
+        return _Audit(self, task_id, index, task, model_file).run()
+
+    def audit_test_set(self, task_id: TaskId, round_index: int | None = None) -> tuple[Check, ...]:
+        """The checks of a released test set alone: whether to impeach it (P-45). Raises Refused before its release."""
+        task, index = self._round(task_id, round_index)
+        if self.chain.released(task_id, index) is None:
+            phase = self.chain.phase(task_id).phase
+            raise Refused(f"task {task_id} is in {phase.label}: its test set is not released")
+        return _Audit(self, task_id, index, task, None).run_test_set()
+
+    def _round(self, task_id: TaskId, round_index: int | None) -> tuple[Task, int]:
         task = self.chain.task(task_id)
         index = task.round if round_index is None else round_index
         if not 0 <= index < task.rounds:
             raise NotFound(f"task {task_id} has rounds 0 to {task.rounds - 1}, there is no round {index}")
-        return _Audit(self, task_id, index, task, model_file).run()
+        return task, index
 
 
 class _Audit:
@@ -122,18 +136,26 @@ class _Audit:
     def run(self) -> AuditReport:
         opening, claim = self._what_was_claimed()
         self.digest = proof_digest(claim.proof, self.chain.chain_id, self.chain.market)
+        self._progress(1)
         if self.is_settled:
             self._check_ledger(claim)
             self._check_payout(claim)
         self._check_signature(claim)
         self._check_commitment(claim)
+        self._progress(2)
         manifest = self._check_terms()
         self._check_leader(claim)
+        self._progress(3)
         with TemporaryDirectory(prefix="dlbc-audit-") as folder:
             weights = self._check_model(claim, opening, manifest, Path(folder)) if manifest else None
+        self._progress(4)
         test = self._check_test_set(manifest) if manifest else None
+        self._progress(5)
         self._check_score(claim, manifest, weights, test)
+        self._progress(6)
         self._check_watermark(claim, opening, weights)
+        self._check_copied(claim, weights)
+        self._progress(_STEPS)
         return AuditReport(
             task_id=self.task_id,
             round=self.index,
@@ -143,6 +165,15 @@ class _Audit:
             score_ppm=score_ppm(claim.claim.total, max(1, self.round.samples), max(1, self.round.max_sample_score)),
             checks=tuple(self.checks.done),
         )
+
+    def run_test_set(self) -> tuple[Check, ...]:
+        manifest = self._check_terms()
+        if manifest is not None:
+            self._check_test_set(manifest)
+        return tuple(self.checks.done)
+
+    def _progress(self, done: int) -> None:
+        self.auditor.progress(f"auditing task {self.task_id}", done, _STEPS)
 
     def _what_was_claimed(self) -> tuple[ModelOpened, ClaimRevealed]:
         openings = self.chain.openings(self.task_id, self.index)
@@ -233,7 +264,19 @@ class _Audit:
         self.checks.equal("claim on chain", entry.digest, claim_hash(self.digest, claim.claim))
 
     def _check_leader(self, claim: ClaimRevealed) -> None:
-        """After a strike only nominated claims compete, so then it is enough that this one qualifies."""
+        """After a strike only nominated claims compete, so then it is enough that this one qualifies.
+
+        Every strike, whether by silence, a vote, a refutation or an unanswered demand, is in the log.
+        """
+        struck = {event.miner for event in self.chain.strikes(self.task_id, self.index)}
+        marked = sum(self.chain.entry(self.task_id, self.index, miner).is_struck for miner in struck)
+        self.checks.that(
+            "strikes",
+            self.round.strikes == len(struck) == marked and claim.proof.miner not in struck,
+            f"{self.round.strikes} struck, this miner not among them",
+            f"{len(struck)} in the log, {marked} of them marked on chain"
+            + (", this miner among them" if claim.proof.miner in struck else ""),
+        )
         mine = self.chain.entry(self.task_id, self.index, claim.proof.miner)
         required = self.posted.terms.min_score_ppm
         enough = meets(claim.claim.total, required, self.round.samples, self.round.max_sample_score)
@@ -252,8 +295,8 @@ class _Audit:
                 better.append(event.proof.miner)
         self.checks.that(
             "best qualifying claim",
-            not better or self.round.nominate_end != 0,
-            "no better claim" if not self.round.nominate_end else "the best nominated claim",
+            not better or self.round.strikes != 0,
+            "no better claim" if not self.round.strikes else "the best nominated claim",
             f"better: {better[0]}" if better else "none is better",
         )
 
@@ -451,7 +494,7 @@ class _Audit:
         rooted = verify_slot_path(opening.slot_key, 0, opening.slot_path, proof.watermark_root)
         self.checks.that("slot key under root", rooted, "slot 0 of watermarkRoot", _same("the path", rooted))
         if weights is None:
-            self.checks.that("watermark slot 0", False, "the miner's mark", "not read: no verified weights")
+            self.checks.that("watermark", False, "the miner's mark", "not read: no verified weights")
             return
         payload = watermark.payload(self.chain.chain_id, self.chain.market, self.task_id, self.index, proof.miner, 0)
         read = watermark.detect(weights, opening.slot_key, 0, payload)
@@ -461,6 +504,38 @@ class _Audit:
             f"S >= {float(watermark.OWN)}",
             f"S = {read.strength:.2f}, false <= 2^{read.log2_false_positive:.0f}, bits wrong {read.bits_wrong}",
         )
+
+    def _check_copied(self, claim: ClaimRevealed, weights: Mapping[str, Any] | None) -> None:
+        """Slot 0 of every model that others opened and had committed to earlier is looked for, blind (P-53, P-93)."""
+        if weights is None:
+            return
+        mine = self.chain.entry(self.task_id, self.index, claim.proof.miner).commit_seq
+        looked, found = 0, ""
+        for opening in self._openings_of_others(claim):
+            if self.chain.entry(opening.task_id, opening.round, opening.miner).commit_seq >= mine:
+                continue
+            payload = watermark.payload(
+                self.chain.chain_id, self.chain.market, opening.task_id, opening.round, opening.miner, 0
+            )
+            looked += 1
+            if watermark.detect(weights, opening.slot_key, 0, payload).reaches(watermark.BLIND):
+                found = f"that of {opening.miner} in task {opening.task_id}"
+        self.checks.that(
+            "no other miner's mark", not found, "no earlier model's mark", found or f"none of {looked} opened earlier"
+        )
+
+    def _openings_of_others(self, claim: ClaimRevealed) -> list[ModelOpened]:
+        """Of this round and of settled rounds; the declared parent may be recognised (P-53)."""
+        rounds = {(self.task_id, self.index): None}
+        for header in self.chain.blocks():
+            if header.model_hash not in (claim.proof.parent_model, claim.proof.model_hash):
+                rounds[header.task_id, header.round] = None
+        return [
+            opening
+            for task_id, index in rounds
+            for opening in self.chain.openings(task_id, index)
+            if opening.miner != claim.proof.miner
+        ]
 
 
 def broken_link(headers: list[BlockHeader], genesis: Hash32) -> int | None:

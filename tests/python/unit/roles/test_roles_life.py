@@ -33,7 +33,7 @@ def test_life__good_and_bad_miner__better_one_is_paid_and_the_market_ends_empty(
     fee = ETHER // 50
     assert world.onlooker.winner(task_id, 0).miner == account("good").address
     assert (gain(world, "requester"), gain(world, "good"), gain(world, "bad")) == (-ETHER, ETHER - fee, 0)
-    assert world.market.credits == {world.market.params.fee_receiver: fee}
+    assert world.market.credits == {world.market.params.pool: fee}
     assert world.market.locked == 0
 
 

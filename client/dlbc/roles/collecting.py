@@ -1,0 +1,102 @@
+"""What the pool owes one account, brought home: ballots, bonds of disputes and demands, credits.
+
+Everything here may be called again at any time: what is collected already is passed over, and so is what somebody else
+collected for us in the meantime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from dlbc.core.errors import ContractRefused
+from dlbc.core.types import Address, Receipt, Ruling, TaskId, Verdict, Wei
+from dlbc.ports import Chain, Pool
+from dlbc.roles.cases import CaseView, OwnBallot, read_ballot, read_cases
+from dlbc.roles.loop import Report, unheard
+from dlbc.roles.outcome import Outcome
+
+
+def collect_votes(
+    chain: Chain, pool: Pool, voter: Address, report: Report = unheard, task_id: TaskId | None = None
+) -> Outcome:
+    """Collects the voter's ballots of finished votes, of one task or of all."""
+    receipts: list[Receipt] = []
+    views = {view.case_id: view for view in read_cases(chain, pool, task_id)}
+    for event in pool.ballots_of(voter):
+        view = views.get(event.case_id)
+        own = read_ballot(pool, event) if view is not None else None
+        if view is None or own is None:
+            continue
+        call = _collect_call(pool, view, own, voter)
+        if call is not None:
+            receipts += _sent(call, report, "vote_collected", task_id=view.case.task_id, attempt=own.attempt)
+    return Outcome(f"{len(receipts)} ballots collected", tuple(receipts))
+
+
+def collect_bonds(
+    chain: Chain, pool: Pool, filer: Address, report: Report = unheard, task_id: TaskId | None = None
+) -> Outcome:
+    """Collects the bonds, and shares of struck deposits, of the filer's finished disputes and impeachments."""
+    receipts: list[Receipt] = []
+    for view in read_cases(chain, pool, task_id):
+        if not view.is_open and pool.has_filed(view.case_id, filer):
+            call = partial(pool.collect_bond, view.case_id, filer)
+            receipts += _sent(call, report, "bond_collected", task_id=view.case.task_id)
+    return Outcome(f"{len(receipts)} bonds collected", tuple(receipts))
+
+
+def close_demands(chain: Chain, pool: Pool, task_id: TaskId, demander: Address, report: Report = unheard) -> Outcome:
+    """Takes back the bonds of demands that were never answered, once their claim is struck."""
+    receipts: list[Receipt] = []
+    for round_index in range(chain.task(task_id).round + 1):
+        for event in pool.demands(task_id, round_index):
+            is_open = pool.demander(task_id, round_index, event.miner, event.index) == demander
+            if is_open and chain.entry(task_id, round_index, event.miner).is_struck:
+                call = partial(pool.close_demand, task_id, round_index, event.miner, event.index)
+                receipts += _sent(call, report, "demand_closed", task_id=task_id, index=event.index)
+    return Outcome(f"{len(receipts)} demands closed", tuple(receipts))
+
+
+def pull_credits(chain: Chain, pool: Pool, account: Address, report: Report = unheard) -> Outcome:
+    """Withdraws what pool and market owe the account."""
+    receipts: list[Receipt] = []
+    total = 0
+    for source, owed, withdraw in (
+        ("pool", pool.credit(account), pool.withdraw),
+        ("market", chain.credit(account), chain.withdraw),
+    ):
+        if owed > 0:
+            receipt = withdraw(account)
+            total += owed
+            receipts.append(receipt)
+            report(
+                "money_arrived",
+                source=source,
+                wei=owed,
+                tx=receipt.tx_hash,
+                block=receipt.block_number,
+                gas=receipt.gas_used,
+            )
+    return Outcome(f"{total} wei arrived", tuple(receipts), Wei(total))
+
+
+def _collect_call(pool: Pool, view: CaseView, own: OwnBallot, voter: Address) -> Callable[[], Receipt] | None:
+    has_ruling = pool.ruling(view.case_id, own.attempt) is not Ruling.NONE
+    if own.verdict is not Verdict.NONE:
+        if has_ruling or view.is_moot:
+            return partial(pool.collect_vote, view.case_id, own.attempt, voter)
+    elif view.is_moot and not has_ruling:
+        return partial(pool.recover_vote, view.case_id, own.attempt, voter, own.ballot, own.lock_wei)
+    return None  # open, or never revealed and lost
+
+
+def _sent(call: Callable[[], Receipt], report: Report, event: str, **keys: object) -> list[Receipt]:
+    """The receipt; none if it was refused, for anyone may collect for anybody and may have been faster."""
+    try:
+        receipt = call()
+    except ContractRefused as error:
+        report("refused", do=event, reason=str(error), **keys)
+        return []
+    report(event, tx=receipt.tx_hash, gas=receipt.gas_used, **keys)
+    return [receipt]
