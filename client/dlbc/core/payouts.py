@@ -18,6 +18,13 @@ class Settlement(NamedTuple):
     royalty_wei: Wei  # to the miner of the declared parent
 
 
+class Refuted(NamedTuple):
+    """Shares of a refuted claim's deposit (M-6)."""
+
+    refuter_wei: Wei
+    pool_wei: Wei
+
+
 class Abortion(NamedTuple):
     """Shares of the requester's bond when a task is aborted."""
 
@@ -34,9 +41,22 @@ def settlement(bounty_wei: int, fee_bps: int, royalty_bps: int, has_parent: bool
     return Settlement(Wei(bounty_wei - fee - royalty), Wei(fee), Wei(royalty))
 
 
-def abortion(bond_wei: int, commits: int) -> Abortion:
-    """Splits the bond: half shared equally by the committers, the rest to the pool. Raises BadInput."""
-    if bond_wei < 0 or commits < 1:
-        raise BadInput(f"payout: expected at least one commit, found {commits}")
-    share = bond_wei // 2 // commits
-    return Abortion(Wei(share), Wei(bond_wei - share * commits))
+def abortion(bond_wei: int, committers: int) -> Abortion:
+    """Splits the bond: half shared equally by the round's committers that were not struck, the rest to the pool.
+
+    Without committers the pool gets all of it. Raises BadInput.
+    """
+    if bond_wei < 0 or committers < 0:
+        raise BadInput(f"payout: expected no negative number, found a bond of {bond_wei} and {committers} committers")
+    share = bond_wei // 2 // committers if committers else 0
+    return Abortion(Wei(share), Wei(bond_wei - share * committers))
+
+
+def refutation(deposit_wei: int) -> Refuted:
+    """Splits the deposit of a refuted claim: a third to the refuter, the rest to the pool (M-6)."""
+    return Refuted(Wei(deposit_wei // 3), Wei(deposit_wei - deposit_wei // 3))
+
+
+def void_fee(bounty_wei: int, fee_bps: int, is_fee_due: bool) -> Wei:
+    """What a void round costs the requester: the fee of one round if a vote struck a leader (P-20)."""
+    return Wei(bounty_wei * fee_bps // BPS if is_fee_due else 0)

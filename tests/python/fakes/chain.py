@@ -1,4 +1,5 @@
 """A market in memory that follows docs/protocol.md, with a clock the tests set: a FakeMarket, and a FakeChain a role.
+Its auditor pool is in fakes/pool.py.
 
 tests/python/contract/chain/test_chain_fake.py plays it and the real contracts side by side. Errors carry the names of
 the contracts' custom errors.
@@ -6,8 +7,9 @@ the contracts' custom errors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from dlbc.adapters.signatures import recover_signer
 from dlbc.core import payouts, proofs, scoring
@@ -23,6 +25,7 @@ from dlbc.core.types import (
     BlockHeader,
     Claim,
     ClaimRevealed,
+    ClaimStruck,
     Entry,
     Hash32,
     Locator,
@@ -34,9 +37,11 @@ from dlbc.core.types import (
     Phase,
     PhaseInfo,
     RankedTask,
+    Reason,
     Receipt,
     Round,
     RoundSettled,
+    Ruling,
     Task,
     TaskId,
     TaskPosted,
@@ -97,6 +102,16 @@ PARAMS = Params(
 RoundKey = tuple[int, int]
 
 
+class VoteCall(NamedTuple):
+    """What the market tells the pool of a vote it called."""
+
+    round: int
+    subject: Address
+    vote_start: Timestamp
+    snapshot_at: Timestamp
+    bounty_wei: Wei
+
+
 @dataclass
 class FakeMarket:
     """The shared state: what everybody sees."""
@@ -123,12 +138,17 @@ class FakeMarket:
     released: dict[RoundKey, TestSetReleased] = field(default_factory=dict)
     revealed: dict[RoundKey, list[ClaimRevealed]] = field(default_factory=dict)
     opened: dict[RoundKey, list[ModelOpened]] = field(default_factory=dict)
+    struck: dict[RoundKey, list[ClaimStruck]] = field(default_factory=dict)
     settled: dict[int, list[RoundSettled]] = field(default_factory=dict)
     ended: list[tuple[int, int]] = field(default_factory=list)
     """(task that went cold, tasks posted until then), in order."""
     transactions: list[tuple[Address, str]] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
     """What was sent and is not mined; only a test puts something here."""
+    resolve: Callable[[TaskId], object] | None = None
+    """AuditorPool.resolve, once there is a pool (fakes.pool.PoolState)."""
+    pool_receives: Callable[[int], None] | None = None
+    """What the pool does with ether from the market."""
 
     def phase(self, task_id: int) -> PhaseInfo:
         """Derived from facts and the clock."""
@@ -144,6 +164,16 @@ class FakeMarket:
         """Turns locked money into a credit."""
         self.locked -= wei
         self.credits[account] = self.credits.get(account, 0) + wei
+
+    def withdraw(self, account: Address, to: Address) -> None:
+        """Pays a whole credit out."""
+        amount = self.credits.pop(account, 0)
+        if not amount:
+            raise refused("Ledger_NothingToWithdraw", f"nothing is owed to {account}")
+        if to == self.params.pool and self.pool_receives is not None:
+            self.pool_receives(amount)
+        else:
+            self.balances[to] = self.balances.get(to, 0) + amount
 
     @property
     def open_tasks(self) -> int:
@@ -295,6 +325,9 @@ class FakeChain:
     def openings(self, task_id: TaskId, round: int) -> list[ModelOpened]:
         return list(self.state.opened.get((task_id, round), []))
 
+    def strikes(self, task_id: TaskId, round: int) -> list[ClaimStruck]:
+        return list(self.state.struck.get((task_id, round), []))
+
     def settlements(self, task_id: TaskId) -> list[RoundSettled]:
         return list(self.state.settled.get(task_id, []))
 
@@ -345,7 +378,7 @@ class FakeChain:
         task, round_ = self._load(task_id)
         self._check_requester(sender, task)
         if task.round != 0 or round_.commits != 0:
-            raise _refused("Market_AlreadyCommitted", f"task {task_id} has {round_.commits} commits")
+            raise refused("Market_AlreadyCommitted", f"task {task_id} has {round_.commits} commits")
         self._check_phase(task_id, Phase.TRAINING)
         self._finish(task_id, Outcome.CANCELLED)
         self._refund(task_id)
@@ -364,12 +397,12 @@ class FakeChain:
         task, round_ = self._load_current(task_id, round)
         self._check_phase(task_id, Phase.TRAINING)
         if terms_hash != task.terms_hash:
-            raise _refused("Market_WrongTerms", "the task has other terms")
+            raise refused("Market_WrongTerms", "the task has other terms")
         if commitment == ZERO_HASH:
-            raise _refused("Market_EmptyCommitment", "the commitment is zero")
+            raise refused("Market_EmptyCommitment", "the commitment is zero")
         entry = self.entry(task_id, round, sender)
         if deposit_wei != (0 if entry.commit_seq else task.deposit_wei):
-            raise _refused("Market_WrongValue", f"{deposit_wei} wei sent")
+            raise refused("Market_WrongValue", f"{deposit_wei} wei sent")
         if not entry.commit_seq:
             self._pay_in(sender, deposit_wei)
             self._set_round(task_id, round, commits=round_.commits + 1)
@@ -387,11 +420,11 @@ class FakeChain:
         self._check_requester(sender, task)
         self._check_phase(task_id, Phase.RELEASING)
         if state.now < round_.train_end + state.params.finality_gap:
-            raise _refused("Market_TooEarly", "commits are not final yet")
+            raise refused("Market_TooEarly", "commits are not final yet")
         if proofs.test_commitment(test_set) != round_.test_commitment:
-            raise _refused("Market_WrongTestSet", "this is not the committed test set")
+            raise refused("Market_WrongTestSet", "this is not the committed test set")
         if keccak(test_key) != test_set.key_hash:
-            raise _refused("Market_WrongTestKey", "this is not the committed key")
+            raise refused("Market_WrongTestKey", "this is not the committed key")
         reveal_end = Timestamp(state.now + task.reveal_seconds)
         self._set_round(
             task_id,
@@ -412,17 +445,17 @@ class FakeChain:
         self._check_phase(proof.task_id, Phase.REVEALING)
         entry, digest = self.entry(*key), self._digest(proof)
         if not entry.commit_seq:
-            raise _refused("Market_NoEntry", f"{proof.miner} has no entry")
+            raise refused("Market_NoEntry", f"{proof.miner} has no entry")
         if entry.has_revealed:
-            raise _refused("Market_AlreadyRevealed", f"{proof.miner} has revealed")
+            raise refused("Market_AlreadyRevealed", f"{proof.miner} has revealed")
         if proofs.commitment(digest, salt) != entry.digest:
-            raise _refused("Market_WrongCommitment", "this does not open the commitment")
+            raise refused("Market_WrongCommitment", "this does not open the commitment")
         if claim.total > round_.samples * round_.max_sample_score:
-            raise _refused("Market_TotalTooHigh", f"{claim.total} is more than there is")
+            raise refused("Market_TotalTooHigh", f"{claim.total} is more than there is")
         if scoring.predictions_root(digest, round_.samples, h_top, claim.total) != claim.predictions_root:
-            raise _refused("Market_WrongPredictionsRoot", "the root does not follow")
+            raise refused("Market_WrongPredictionsRoot", "the root does not follow")
         if self._signer(digest, claim, signature) != proof.miner:
-            raise _refused("Market_WrongSigner", "somebody else signed")
+            raise refused("Market_WrongSigner", "somebody else signed")
         qualifies = self._reaches(task, round_, proof, claim)
         entry = replace(entry, digest=proofs.claim_hash(digest, claim), total=claim.total, has_revealed=True)
         self._set_round(proof.task_id, proof.round, reveals=round_.reveals + 1)
@@ -442,11 +475,11 @@ class FakeChain:
         self._check_phase(task_id, Phase.NOMINATING)
         entry = self.entry(task_id, task.round, miner)
         if not entry.commit_seq:
-            raise _refused("Market_NoEntry", f"{miner} has no entry")
+            raise refused("Market_NoEntry", f"{miner} has no entry")
         if not entry.qualifies or entry.is_struck:
-            raise _refused("Market_NotQualified", f"{miner} does not qualify")
+            raise refused("Market_NotQualified", f"{miner} does not qualify")
         if not self._beats_leader(task_id, task.round, entry):
-            raise _refused("Market_NotBetter", f"{miner} does not beat {round_.leader}")
+            raise refused("Market_NotBetter", f"{miner} does not beat {round_.leader}")
         self._set_round(task_id, task.round, leader=miner, leader_total=entry.total)
         return self._end("nominate")
 
@@ -458,14 +491,14 @@ class FakeChain:
         task, round_ = self._load_current(*where)
         self._check_phase(proof.task_id, Phase.OPENING)
         if proof.miner != round_.leader:
-            raise _refused("Market_NotLeader", f"{round_.leader} leads")
+            raise refused("Market_NotLeader", f"{round_.leader} leads")
         digest = self._digest(proof)
         if self.entry(*where, proof.miner).digest != proofs.claim_hash(digest, claim):
-            raise _refused("Market_WrongClaim", "this is not the revealed claim")
+            raise refused("Market_WrongClaim", "this is not the revealed claim")
         if keccak(seal_key) != proof.seal_key_hash:
-            raise _refused("Market_WrongSealKey", "this is not the sealing key")
+            raise refused("Market_WrongSealKey", "this is not the sealing key")
         if not proofs.verify_slot_path(slot_key, 0, slot_path, proof.watermark_root):
-            raise _refused("Market_WrongSlotPath", "this is not slot 0")
+            raise refused("Market_WrongSlotPath", "this is not slot 0")
         challenge_end = Timestamp(state.now + task.challenge_seconds)
         self._set_round(*where, challenge_end=challenge_end)
         state.winners[where] = replace(
@@ -485,19 +518,23 @@ class FakeChain:
         task, round_ = self._load(task_id)
         info = self.state.phase(task_id)
         if not info.due:
-            raise _refused("Market_NothingDue", f"task {task_id} is in {info.phase.label}")
-        if info.phase is Phase.CHALLENGE:
+            raise refused("Market_NothingDue", f"task {task_id} is in {info.phase.label}")
+        if round_.open_demands:
+            self._strike_leader(task_id, Reason.WITHHELD)
+        elif info.phase is Phase.CHALLENGE:
             self._settle(task_id, task, round_)
         elif info.phase is Phase.OPENING:
-            self._strike(task_id, task, round_)
+            self._strike_leader(task_id, Reason.SILENT)
+        elif info.phase is Phase.VOTING_REVEAL:
+            assert self.state.resolve is not None
+            self.state.resolve(task_id)
         elif info.phase is Phase.RELEASING:
-            self._finish(task_id, Outcome.ABORTED)
-            self.state.credit(task.requester, task.bounty_wei * (task.rounds - task.round))
-            self.state.credit(self.state.params.pool, payouts.abortion(task.bond_wei, round_.commits).pool_wei)
+            self._abort(task_id)
         else:
+            fee = payouts.void_fee(task.bounty_wei, self.state.params.fee_bps, round_.is_fee_due)
             self._finish(task_id, Outcome.VOID)
-            self._refund(task_id)
-            self.state.credit(self.state.params.pool, self._unrevealed(task, round_))
+            self._refund(task_id, fee)
+            self.state.credit(self.state.params.pool, fee + self._unrevealed(task, round_))
         return self._end("advance")
 
     def reclaim(self, task_id: TaskId, round: int, miner: Address) -> Receipt:
@@ -505,26 +542,112 @@ class FakeChain:
         task, _ = self._load(task_id)
         round_, entry = self.round(task_id, round), self.entry(task_id, round, miner)
         if not entry.holds_deposit:
-            raise _refused("Market_NothingToReclaim", f"{miner} holds no deposit")
+            raise refused("Market_NothingToReclaim", f"{miner} holds no deposit")
         is_aborted = round == task.round and task.outcome is Outcome.ABORTED
         if round < task.round or task.outcome is not Outcome.NONE:
             if not entry.has_revealed and not is_aborted:
-                raise _refused("Market_NothingToReclaim", f"{miner} never revealed")
-        elif not entry.has_revealed or entry.qualifies or self.state.now < round_.reveal_end:
-            raise _refused("Market_DepositLocked", "the deposit is still locked")
+                raise refused("Market_NothingToReclaim", f"{miner} never revealed")
+        elif (
+            not entry.has_revealed
+            or entry.qualifies
+            or self.state.now < round_.reveal_end
+            or round_.vote is Vote.TEST_SET
+        ):
+            raise refused("Market_DepositLocked", "the deposit is still locked")
         amount = task.deposit_wei
         if is_aborted:
-            amount = Wei(amount + payouts.abortion(task.bond_wei, round_.commits).share_wei)
+            amount = Wei(amount + payouts.abortion(task.bond_wei, round_.commits - round_.strikes).share_wei)
         self.state.entries[task_id, round, miner] = replace(entry, holds_deposit=False)
         self.state.credit(miner, amount)
         return self._end("reclaim")
 
     def withdraw(self, account: Address) -> Receipt:
         self._begin("withdraw")
-        return self._withdraw(account, account)
+        self.state.withdraw(account, account)
+        return self._end("withdraw")
 
     def withdraw_to(self, to: Address) -> Receipt:
-        return self._withdraw(self._begin("withdrawTo"), to)
+        self.state.withdraw(self._begin("withdrawTo"), to)
+        return self._end("withdrawTo")
+
+    # ------------------------------------------------------------------ what only the pool may do
+
+    def vote_call(self, task_id: TaskId, vote: Vote) -> VoteCall:
+        """What callVote would return, or its refusal: Python does not undo what a call did before it failed."""
+        task, round_ = self._load(task_id)
+        if vote is Vote.TEST_SET:
+            self._check_phase(task_id, Phase.REVEALING)
+            subject, start, length = ZERO_ADDRESS, round_.reveal_end, task.reveal_seconds
+        else:
+            self._check_in_challenge(task_id)
+            subject, start, length = round_.leader, round_.challenge_end, task.challenge_seconds
+        return VoteCall(task.round, subject, start, Timestamp(start - length), task.bounty_wei)
+
+    def call_vote(self, task_id: TaskId, vote: Vote) -> VoteCall:
+        """ITaskMarket.callVote."""
+        call = self.vote_call(task_id, vote)
+        if self.state.rounds[task_id, call.round].vote is Vote.NONE:
+            self._set_round(task_id, call.round, vote=vote)
+        return call
+
+    def check_conclude(self, task_id: TaskId) -> None:
+        """Refuses what conclude would refuse."""
+        info = self.state.phase(task_id)
+        if info.phase is not Phase.VOTING_REVEAL or not info.due or self._load(task_id)[1].open_demands:
+            raise refused("Market_WrongPhase", f"task {task_id} is in {info.phase.label}, and no verdict is due")
+
+    def conclude(self, task_id: TaskId, ruling: Ruling) -> int:
+        """ITaskMarket.conclude; returns what the voters and filers share."""
+        self.check_conclude(task_id)
+        task, round_ = self._load(task_id)
+        now = self.state.now
+        if ruling is Ruling.REPEAT:
+            self._set_round(task_id, task.round, vote_start=Timestamp(now))
+        elif round_.vote is Vote.TEST_SET:
+            if ruling is Ruling.FALLS:
+                return self._abort(task_id)
+            self._end_vote(task_id)
+            nominating = task.open_seconds if round_.nominate_end else 0
+            self._set_round(task_id, task.round, nominate_end=Timestamp(now + nominating))
+        elif ruling is Ruling.FALLS:
+            self._set_round(task_id, task.round, is_fee_due=True)
+            return self._strike_leader(task_id, Reason.VOTED)
+        else:
+            self._end_vote(task_id)
+        return 0
+
+    def strike(self, task_id: TaskId, round: int, miner: Address, refuter: Address) -> None:
+        """ITaskMarket.strike."""
+        task, _ = self._load(task_id)
+        entry = self.entry(task_id, round, miner)
+        if round != task.round or task.outcome is not Outcome.NONE or not entry.qualifies or entry.is_struck:
+            raise refused("Market_NotStrikable", f"{miner} can't be struck")
+        self._strike(task_id, miner, Reason.REFUTED)
+        shares = payouts.refutation(task.deposit_wei)
+        self.state.credit(refuter, shares.refuter_wei)
+        self.state.credit(self.state.params.pool, shares.pool_wei)
+
+    def note_demand(self, task_id: TaskId, round: int, miner: Address) -> Timestamp:
+        """ITaskMarket.noteDemand; returns until when it can be answered."""
+        task, round_ = self._load_current(task_id, round)
+        if self.state.phase(task_id).phase is Phase.OPENING:
+            self._check_phase(task_id, Phase.OPENING)
+        else:
+            self._check_in_challenge(task_id)
+        self._check_leader(miner, round_)
+        if round_.open_demands == 2**16 - 1:
+            raise refused("Market_TooManyDemands", "no more demands fit")
+        demand_end = Timestamp(self.state.now + task.open_seconds)
+        self._set_round(task_id, round, demand_end=demand_end, open_demands=round_.open_demands + 1)
+        return demand_end
+
+    def note_answer(self, task_id: TaskId, round: int, miner: Address) -> None:
+        """ITaskMarket.noteAnswer."""
+        _, round_ = self._load_current(task_id, round)
+        self._check_leader(miner, round_)
+        if not round_.open_demands or self.state.now >= round_.demand_end:
+            raise refused("Market_WrongPhase", "it is too late to answer")
+        self._set_round(task_id, round, open_demands=round_.open_demands - 1)
 
     # ------------------------------------------------------------------ rules
 
@@ -571,17 +694,41 @@ class FakeChain:
             mark = WatermarkRecord(record.watermark_root, miner, seq, task_id, index)
             state.origins[record.model_hash] = mark
 
-    def _strike(self, task_id: TaskId, task: Task, round_: Round) -> None:
-        key = (task_id, task.round, round_.leader)
+    def _strike(self, task_id: TaskId, miner: Address, reason: Reason) -> None:
+        task, round_ = self._load(task_id)
+        key = (task_id, task.round, miner)
         self.state.entries[key] = replace(self.state.entries[key], is_struck=True, holds_deposit=False)
-        self._set_round(
-            task_id,
-            task.round,
-            leader=ZERO_ADDRESS,
-            leader_total=0,
-            nominate_end=Timestamp(self.state.now + task.open_seconds),
-        )
+        self._set_round(task_id, task.round, strikes=round_.strikes + 1)
+        if miner == round_.leader:
+            self._set_round(
+                task_id,
+                task.round,
+                leader=ZERO_ADDRESS,
+                leader_total=0,
+                challenge_end=Timestamp(0),
+                open_demands=0,
+                nominate_end=Timestamp(max(self.state.now, round_.reveal_end) + task.open_seconds),
+            )
+            if round_.vote is Vote.CLAIM:
+                self._end_vote(task_id)
+        self.state.struck.setdefault((task_id, task.round), []).append(ClaimStruck(task_id, task.round, miner, reason))
+
+    def _strike_leader(self, task_id: TaskId, reason: Reason) -> int:
+        task, round_ = self._load(task_id)
+        self._strike(task_id, round_.leader, reason)
         self.state.credit(self.state.params.pool, task.deposit_wei)
+        return task.deposit_wei
+
+    def _abort(self, task_id: TaskId) -> int:
+        task, round_ = self._load(task_id)
+        rest = payouts.abortion(task.bond_wei, round_.commits - round_.strikes).pool_wei
+        self._finish(task_id, Outcome.ABORTED)
+        self.state.credit(task.requester, task.bounty_wei * (task.rounds - task.round))
+        self.state.credit(self.state.params.pool, rest)
+        return rest
+
+    def _end_vote(self, task_id: TaskId) -> None:
+        self._set_round(task_id, self.state.tasks[task_id].round, vote=Vote.NONE, vote_start=Timestamp(0))
 
     def _take_ownership(self, task: Task, proof: TrainingProof, seq: int) -> bool:
         state, key = self.state, (proof.task_id, proof.round, proof.model_hash)
@@ -634,9 +781,9 @@ class FakeChain:
     def _unrevealed(self, task: Task, round_: Round) -> int:
         return task.deposit_wei * (round_.commits - round_.reveals)
 
-    def _refund(self, task_id: TaskId) -> None:
+    def _refund(self, task_id: TaskId, fee_wei: int = 0) -> None:
         task = self.state.tasks[task_id]
-        self.state.credit(task.requester, task.bounty_wei * (task.rounds - task.round) + task.bond_wei)
+        self.state.credit(task.requester, task.bounty_wei * (task.rounds - task.round) + task.bond_wei - fee_wei)
 
     def _finish(self, task_id: TaskId, outcome: Outcome) -> None:
         self.state.tasks[task_id] = replace(self.state.tasks[task_id], outcome=outcome)
@@ -665,6 +812,7 @@ class FakeChain:
         ]
         most = [
             *((window, params.max_window) for window in windows),
+            (terms.challenge_seconds, params.max_challenge),
             (terms.min_score_ppm, PPM),
             (terms.tolerance_ppm, 20_000),
             (terms.deposit_wei, terms.bounty_wei),
@@ -673,31 +821,40 @@ class FakeChain:
         ]
         for given, minimum in least:
             if given < minimum:
-                raise _refused("Market_BelowMinimum", f"{given} is below {minimum}")
+                raise refused("Market_BelowMinimum", f"{given} is below {minimum}")
         for given, maximum in most:
             if given > maximum:
-                raise _refused("Market_AboveMaximum", f"{given} is above {maximum}")
+                raise refused("Market_AboveMaximum", f"{given} is above {maximum}")
 
     def _load(self, task_id: TaskId) -> tuple[Task, Round]:
         if task_id not in self.state.tasks:
-            raise _refused("Market_UnknownTask", f"there is no task {task_id}")
+            raise refused("Market_UnknownTask", f"there is no task {task_id}")
         task = self.state.tasks[task_id]
         return task, self.state.rounds[task_id, task.round]
 
     def _load_current(self, task_id: TaskId, index: int) -> tuple[Task, Round]:
         task, round_ = self._load(task_id)
         if index != task.round:
-            raise _refused("Market_WrongRound", f"the current round is {task.round}")
+            raise refused("Market_WrongRound", f"the current round is {task.round}")
         return task, round_
 
     def _check_phase(self, task_id: TaskId, expected: Phase) -> None:
         info = self.state.phase(task_id)
         if info.phase is not expected or info.due:
-            raise _refused("Market_WrongPhase", f"task {task_id} is in {info.phase.label}, not {expected.label}")
+            raise refused("Market_WrongPhase", f"task {task_id} is in {info.phase.label}, not {expected.label}")
+
+    def _check_in_challenge(self, task_id: TaskId) -> None:
+        self._check_phase(task_id, Phase.CHALLENGE)
+        if self.state.now >= self._load(task_id)[1].challenge_end:
+            raise refused("Market_WrongPhase", f"the challenge of task {task_id} only waits for demands")
+
+    def _check_leader(self, miner: Address, round_: Round) -> None:
+        if miner != round_.leader:
+            raise refused("Market_NotLeader", f"{round_.leader} leads")
 
     def _check_requester(self, sender: Address, task: Task) -> None:
         if sender != task.requester:
-            raise _refused("Market_NotRequester", f"{task.requester} posted it")
+            raise refused("Market_NotRequester", f"{task.requester} posted it")
 
     def _digest(self, proof: TrainingProof) -> Hash32:
         return proofs.proof_digest(proof, CHAIN_ID, self.state.address)
@@ -711,16 +868,9 @@ class FakeChain:
 
     def _pay_in(self, sender: Address, wei: int) -> None:
         if self.state.balances[sender] < wei:
-            raise _refused("", f"{sender} can't pay {wei} wei")
+            raise refused("", f"{sender} can't pay {wei} wei")
         self.state.balances[sender] -= wei
         self.state.locked += wei
-
-    def _withdraw(self, account: Address, to: Address) -> Receipt:
-        amount = self.state.credits.pop(account, 0)
-        if not amount:
-            raise _refused("Ledger_NothingToWithdraw", f"nothing is owed to {account}")
-        self.state.balances[to] = self.state.balances.get(to, 0) + amount
-        return self._end("withdraw")
 
     def _begin(self, call: str) -> Address:
         if self._account is None:
@@ -734,5 +884,6 @@ class FakeChain:
         return Receipt(call, Hash32(number.to_bytes(32, "big")), number, 100_000, task_id)
 
 
-def _refused(name: str, sentence: str) -> ContractRefused:
+def refused(name: str, sentence: str) -> ContractRefused:
+    """What a contract refuses with this custom error."""
     return ContractRefused(sentence, name=name)
