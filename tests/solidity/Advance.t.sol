@@ -12,13 +12,13 @@ import {Scenario} from "./Scenario.sol";
 /// ├── given a running or cold phase: it should revert
 /// ├── given Training due: it should void the task; bounty and bond go back (P-20)
 /// ├── given Releasing due: it should abort; bounty back, half the bond shared by the committers (P-21)
-/// ├── given Revealing due (no qualifying claim): it should void; unrevealed deposits go to the fee receiver
+/// ├── given Revealing due (no qualifying claim): it should void; unrevealed deposits go to the pool
 /// ├── given Opening due: it should strike the leader and start Nominating (P-51)
 /// ├── given Nominating due: it should void
 /// └── given Challenge due
 ///     ├── it should pay winner and fee, return the bond, append the block (P-60, P-70)
 ///     ├── given a parent: it should pay the royalty to the parent's miner
-///     ├── given unrevealed deposits: it should credit them to the fee receiver (P-61)
+///     ├── given unrevealed deposits: it should credit them to the pool (P-61)
 ///     └── given a further round
 ///         ├── it should begin that round's training, and keep the bond (P-19)
 ///         ├── it should ask for the previous score plus the gain, at most everything (P-42)
@@ -84,7 +84,7 @@ contract AdvanceTest is Scenario {
         assertPhase(taskId, Phase.Aborted, false);
         uint256 share = uint256(t.bondWei) / 2 / 3;
         assertEq(BOUNTY, market.creditOf(requester), "requester");
-        assertEq(t.bondWei - 3 * share, market.creditOf(treasury), "fee receiver");
+        assertEq(t.bondWei - 3 * share, market.creditOf(treasury), "pool");
         market.reclaim(taskId, 0, alice);
         market.reclaim(taskId, 0, bob);
         market.reclaim(taskId, 0, carol);
@@ -121,7 +121,7 @@ contract AdvanceTest is Scenario {
         toEnd(taskId);
         assertPhase(taskId, Phase.Opening, true);
         vm.expectEmit();
-        emit ITaskMarket.LeaderStruck(taskId, 0, alice, Reason.Silent);
+        emit ITaskMarket.ClaimStruck(taskId, 0, alice, Reason.Silent);
         advance(taskId);
         assertPhase(taskId, Phase.Nominating, false);
         Entry memory entry = entryOf(w);
@@ -200,7 +200,7 @@ contract AdvanceTest is Scenario {
         advance(taskId);
         assertPhase(taskId, Phase.Settled, false);
         assertEq(BOUNTY - fee, market.creditOf(alice), "winner");
-        assertEq(fee, market.creditOf(treasury), "fee receiver");
+        assertEq(fee, market.creditOf(treasury), "pool");
         assertEq(terms(1).bondWei, market.creditOf(requester), "bond");
         assertTrue(registry.verifyBlock(header), "block");
         market.reclaim(taskId, 0, alice);
@@ -225,12 +225,12 @@ contract AdvanceTest is Scenario {
         assertEmptyAfterWithdrawals();
     }
 
-    function test_advance_credits_unrevealed_deposits_to_the_fee_receiver() public {
+    function test_advance_credits_unrevealed_deposits_to_the_pool() public {
         commit(work(BOB, taskId, 0, 800, "silent"));
         commit(work(CAROL, taskId, 0, 800, "silent too"));
         settled(work(ALICE, taskId, 0, 900, "a"));
         uint256 fee = uint256(BOUNTY) * FEE_BPS / 1e4;
-        assertEq(fee + 2 * DEPOSIT, market.creditOf(treasury), "fee receiver");
+        assertEq(fee + 2 * DEPOSIT, market.creditOf(treasury), "pool");
         market.reclaim(taskId, 0, alice);
         assertEmptyAfterWithdrawals();
     }

@@ -7,6 +7,7 @@ import {PayoutLib} from "../../contracts/libraries/PayoutLib.sol";
 import {PhaseLib} from "../../contracts/libraries/PhaseLib.sol";
 import {ProofLib} from "../../contracts/libraries/ProofLib.sol";
 import {ScoreLib} from "../../contracts/libraries/ScoreLib.sol";
+import {SignatureLib} from "../../contracts/libraries/SignatureLib.sol";
 import {
     BlockHeader,
     Claim,
@@ -66,17 +67,17 @@ contract Harness {
         pure
         returns (address signer, bool isWellFormed)
     {
-        return ProofLib.recover(digest, signature);
+        return SignatureLib.recover(digest, signature);
     }
 
     /// @dev Not a view, because the library reads storage; call it with eth_call.
-    function phase(Task calldata task, Round calldata round, uint256 time, uint256 finalityGap)
+    function phase(Task calldata task, Round calldata round, uint256 time, uint256 finalityGap, uint256 voteSeconds)
         external
         returns (Phase, bool, uint40)
     {
         _task = task;
         _round = round;
-        return PhaseLib.phaseOf(_task, _round, time, finalityGap);
+        return PhaseLib.phaseOf(_task, _round, time, finalityGap, voteSeconds);
     }
 
     function log2Down(uint256 n, uint256 d) external pure returns (uint256) {
@@ -124,8 +125,8 @@ contract Harness {
         return PayoutLib.settlement(bountyWei, feeBps, royaltyBps, hasParent);
     }
 
-    function abortion(uint256 bondWei, uint256 commits) external pure returns (uint256 shareWei, uint256 restWei) {
-        return PayoutLib.abortion(bondWei, commits);
+    function abortion(uint256 bondWei, uint256 committers) external pure returns (uint256 shareWei, uint256 restWei) {
+        return PayoutLib.abortion(bondWei, committers);
     }
 
     function slotRoot(bytes32 key, uint32 slot, bytes32[] calldata path) external pure returns (bytes32) {
@@ -171,17 +172,20 @@ contract Harness {
     }
 
     /// @dev Not a view, like phase.
-    function phases(Task[] calldata tasks, Round[] calldata rounds, uint256[] calldata times, uint256 finalityGap)
-        external
-        returns (Phase[] memory phase_, bool[] memory due, uint40[] memory endsAt)
-    {
+    function phases(
+        Task[] calldata tasks,
+        Round[] calldata rounds,
+        uint256[] calldata times,
+        uint256 finalityGap,
+        uint256 voteSeconds
+    ) external returns (Phase[] memory phase_, bool[] memory due, uint40[] memory endsAt) {
         phase_ = new Phase[](tasks.length);
         due = new bool[](tasks.length);
         endsAt = new uint40[](tasks.length);
         for (uint256 i; i < tasks.length; ++i) {
             _task = tasks[i];
             _round = rounds[i];
-            (phase_[i], due[i], endsAt[i]) = PhaseLib.phaseOf(_task, _round, times[i], finalityGap);
+            (phase_[i], due[i], endsAt[i]) = PhaseLib.phaseOf(_task, _round, times[i], finalityGap, voteSeconds);
         }
     }
 
@@ -195,7 +199,7 @@ contract Harness {
         }
     }
 
-    /// @param inputs bond, commits
+    /// @param inputs bond, committers
     /// @return found share, rest
     function abortions(uint256[2][] calldata inputs) external pure returns (uint256[2][] memory found) {
         found = new uint256[2][](inputs.length);

@@ -2,9 +2,10 @@
 pragma solidity 0.8.37;
 
 import {Errors} from "../../contracts/libraries/Errors.sol";
+import {PayoutLib} from "../../contracts/libraries/PayoutLib.sol";
 import {PhaseLib} from "../../contracts/libraries/PhaseLib.sol";
 import {ScoreLib} from "../../contracts/libraries/ScoreLib.sol";
-import {Outcome, Phase, Round, Task} from "../../contracts/types/Task.sol";
+import {Outcome, Phase, Round, Task, Vote} from "../../contracts/types/Task.sol";
 import {Base} from "./Base.sol";
 import {Harness} from "./Harness.sol";
 
@@ -81,11 +82,23 @@ contract LibrariesTest is Base {
         assertTrue(royaltyWei * 1e4 <= uint256(bounty) * royalty, "rounded down");
     }
 
-    function testFuzz_abortion_sums_to_the_bond(uint96 bond, uint256 commits) public view {
-        commits = within(commits, 1, type(uint32).max);
-        (uint256 shareWei, uint256 restWei) = harness.abortion(bond, commits);
-        assertEq(bond, shareWei * commits + restWei, "sum");
-        assertTrue(restWei >= bond / 2, "at least half to the fee receiver");
+    function testFuzz_abortion_sums_to_the_bond(uint96 bond, uint256 committers) public view {
+        committers = within(committers, 1, type(uint32).max);
+        (uint256 shareWei, uint256 restWei) = harness.abortion(bond, committers);
+        assertEq(bond, shareWei * committers + restWei, "sum");
+        assertTrue(restWei >= bond / 2, "at least half to the pool");
+    }
+
+    function testFuzz_abortion_without_committers_is_the_pools(uint96 bond) public view {
+        (uint256 shareWei, uint256 restWei) = harness.abortion(bond, 0);
+        assertEq(0, shareWei, "share");
+        assertEq(bond, restWei, "pool");
+    }
+
+    function testFuzz_refutation_gives_a_third_rounded_down(uint96 deposit) public pure {
+        (uint256 refuterWei, uint256 restWei) = PayoutLib.refutation(deposit);
+        assertEq(deposit, refuterWei + restWei, "sum");
+        assertTrue(3 * refuterWei <= deposit && 3 * (refuterWei + 1) > deposit, "a third");
     }
 
     // ---------------------------------------------------------------- ScoreLib
@@ -126,15 +139,36 @@ contract LibrariesTest is Base {
     }
 
     /// @dev Whatever the facts, a warm phase that is not due ends later, and one that is due does not.
-    function testFuzz_phase_is_due_exactly_from_its_end(Round memory round, uint40 time, uint16 gap) public {
+    /// @param ends trainEnd, revealEnd, nominateEnd, challengeEnd, voteStart, demandEnd, and the time; half of the time
+    /// they are near each other
+    /// @param lengths of release, opening, the finality gap and votes
+    function testFuzz_phase_is_due_exactly_from_its_end(
+        uint40[7] memory ends,
+        uint16[4] memory lengths,
+        uint8 vote,
+        bool hasLeader,
+        uint16 openDemands,
+        uint32 commits
+    ) public {
+        uint256 limit = vote % 2 == 0 ? 2 ** 39 : 100_000;
+        for (uint256 i; i < 7; ++i) {
+            ends[i] = uint40(within(ends[i], i == 0 ? 1 : 0, limit));
+        }
+        Round memory round;
+        (round.trainEnd, round.revealEnd, round.nominateEnd) = (ends[0], ends[1], ends[2]);
+        (round.challengeEnd, round.voteStart, round.demandEnd) = (ends[3], ends[4], ends[5]);
+        round.vote = Vote(vote % 3);
+        round.openDemands = openDemands;
+        round.commits = commits;
+        if (hasLeader) round.leader = address(2);
+        assertDueFromItsEnd(round, 2 * uint256(ends[6]), lengths);
+    }
+
+    function assertDueFromItsEnd(Round memory round, uint256 time, uint16[4] memory lengths) private {
         Task memory task;
         task.requester = address(1);
-        task.releaseSeconds = 100;
-        task.openSeconds = 50;
-        round.trainEnd = uint40(within(round.trainEnd, 1, 2 ** 39));
-        round.revealEnd = uint40(within(round.revealEnd, 0, 2 ** 39));
-        round.nominateEnd = uint40(within(round.nominateEnd, 0, 2 ** 39));
-        (Phase phase, bool due, uint40 endsAt) = harness.phase(task, round, time, gap);
+        (task.releaseSeconds, task.openSeconds) = (lengths[0], lengths[1]);
+        (Phase phase, bool due, uint40 endsAt) = harness.phase(task, round, time, lengths[2], lengths[3]);
         assertTrue(phase != Phase.None && phase < Phase.Settled, "warm");
         assertEq(time >= endsAt, due, "due from the end on");
     }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {TaskMarket} from "../../contracts/TaskMarket.sol";
+import {ILedger} from "../../contracts/interfaces/ILedger.sol";
 import {ITaskMarket} from "../../contracts/interfaces/ITaskMarket.sol";
 import {Errors} from "../../contracts/libraries/Errors.sol";
 import {Scenario} from "./Scenario.sol";
@@ -107,9 +108,9 @@ contract MoneyTest is Scenario {
     // ---------------------------------------------------------------- withdraw
 
     function test_withdraw_of_nothing_reverts() public {
-        vm.expectRevert(abi.encodeWithSelector(Errors.Market_NothingToWithdraw.selector, alice));
+        vm.expectRevert(abi.encodeWithSelector(Errors.Ledger_NothingToWithdraw.selector, alice));
         market.withdraw(alice);
-        vm.expectRevert(abi.encodeWithSelector(Errors.Market_NothingToWithdraw.selector, alice));
+        vm.expectRevert(abi.encodeWithSelector(Errors.Ledger_NothingToWithdraw.selector, alice));
         vm.prank(alice);
         market.withdrawTo(bob);
     }
@@ -118,12 +119,12 @@ contract MoneyTest is Scenario {
         uint256 credit = cancelled();
         uint256 before = requester.balance;
         vm.expectEmit();
-        emit ITaskMarket.Withdrawn(requester, requester, credit);
+        emit ILedger.Withdrawn(requester, requester, credit);
         vm.prank(keeper);
         market.withdraw(requester);
         assertEq(credit, requester.balance - before, "paid");
         assertEq(0, market.creditOf(requester), "credit");
-        vm.expectRevert(abi.encodeWithSelector(Errors.Market_NothingToWithdraw.selector, requester));
+        vm.expectRevert(abi.encodeWithSelector(Errors.Ledger_NothingToWithdraw.selector, requester));
         market.withdraw(requester);
     }
 
@@ -141,7 +142,7 @@ contract MoneyTest is Scenario {
         vm.expectRevert(abi.encodeWithSelector(Errors.Market_ZeroAddress.selector));
         vm.prank(requester);
         market.withdrawTo(address(0));
-        vm.expectRevert(abi.encodeWithSelector(Errors.Market_TransferFailed.selector, address(market), credit));
+        vm.expectRevert(abi.encodeWithSelector(Errors.Ledger_TransferFailed.selector, address(market), credit));
         vm.prank(requester);
         market.withdrawTo(address(market));
     }
@@ -150,7 +151,7 @@ contract MoneyTest is Scenario {
         Refuser refuser = new Refuser(market);
         vm.deal(address(refuser), 100 ether);
         uint256 credit = refuser.postAndCancel(value(terms(1), 1), abi.encode(terms(1), commitmentsOf(1)));
-        vm.expectRevert(abi.encodeWithSelector(Errors.Market_TransferFailed.selector, address(refuser), credit));
+        vm.expectRevert(abi.encodeWithSelector(Errors.Ledger_TransferFailed.selector, address(refuser), credit));
         market.withdraw(address(refuser));
         assertEq(credit, market.creditOf(address(refuser)), "the credit stays");
         refuser.withdrawTo(address(0xBEEF02));

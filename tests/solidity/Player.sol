@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {BlockHeader, Entry, Lock, LockKind, Outcome, Phase, Round, Task, Winner} from "../../contracts/types/Task.sol";
+import {
+    BlockHeader,
+    Entry,
+    Lock,
+    LockKind,
+    Outcome,
+    Phase,
+    Round,
+    Task,
+    Vote,
+    Winner
+} from "../../contracts/types/Task.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @title Player
@@ -384,7 +395,7 @@ contract Player is Scenario {
         if (round == task.round && task.outcome == Outcome.Aborted) return true;
         if (round < task.round || task.outcome != Outcome.None) return entry.hasRevealed;
         Round memory facts = market.roundOf(taskId, round);
-        return entry.hasRevealed && !entry.qualifies && block.timestamp >= facts.revealEnd;
+        return entry.hasRevealed && !entry.qualifies && block.timestamp >= facts.revealEnd && facts.vote != Vote.TestSet;
     }
 
     function reclaimIfFree(uint256 taskId, uint16 round, address miner) private {
@@ -426,7 +437,8 @@ contract Player is Scenario {
             Entry memory entry = market.entryOf(taskId, round, people()[i]);
             if (!entry.holdsDeposit || (isCold && !isAborted && !entry.hasRevealed)) continue;
             sum += DEPOSIT;
-            if (isAborted) sum += task.bondWei / 2 / market.roundOf(taskId, round).commits;
+            Round memory facts = market.roundOf(taskId, round);
+            if (isAborted) sum += task.bondWei / 2 / (facts.commits - facts.strikes);
         }
     }
 }

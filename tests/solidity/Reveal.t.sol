@@ -413,26 +413,26 @@ contract RevealTest is Scenario {
     function test_verifyProof_before_the_reveal_is_false() public {
         Work memory w = work(ALICE, taskId, 0, 900, "a");
         released(w);
-        assertTrue(!market.verifyProof(w.proof, w.claim, signatureOf(w)), "not revealed");
+        assertTrue(!lens.verifyProof(w.proof, w.claim, signatureOf(w)), "not revealed");
     }
 
     function test_verifyProof_of_anything_else_is_false() public {
         Work memory w = work(ALICE, taskId, 0, 900, "a");
         opened(w);
         bytes memory signature = signatureOf(w);
-        assertTrue(!market.verifyProof(w.proof, w.claim, ""), "no signature");
-        assertTrue(!market.verifyProof(w.proof, Claim(901, w.claim.predictionsRoot, 0), signature), "claim");
+        assertTrue(!lens.verifyProof(w.proof, w.claim, ""), "no signature");
+        assertTrue(!lens.verifyProof(w.proof, Claim(901, w.claim.predictionsRoot, 0), signature), "claim");
         Work memory other = work(BOB, taskId, 0, 900, "a");
-        assertTrue(!market.verifyProof(w.proof, w.claim, signatureOf(other)), "signature");
+        assertTrue(!lens.verifyProof(w.proof, w.claim, signatureOf(other)), "signature");
         TrainingProof memory proof = w.proof;
         proof.parentModel = keccak256("parent");
-        assertTrue(!market.verifyProof(proof, w.claim, signature), "proof");
+        assertTrue(!lens.verifyProof(proof, w.claim, signature), "proof");
     }
 
     function test_verifyProof_of_the_revealed_claim_is_true() public {
         Work memory w = work(ALICE, taskId, 0, 900, "a");
         settled(w);
-        assertTrue(market.verifyProof(w.proof, w.claim, signatureOf(w)), "verified");
+        assertTrue(lens.verifyProof(w.proof, w.claim, signatureOf(w)), "verified");
     }
 
     // ---------------------------------------------------------------- help

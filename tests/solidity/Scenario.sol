@@ -41,6 +41,8 @@ abstract contract Scenario is Base {
     uint32 internal constant OPEN = 100;
     uint32 internal constant CHALLENGE = 400;
     uint32 internal constant GAP = 50;
+    uint32 internal constant MAX_CHALLENGE = 30 days;
+    uint32 internal constant VOTE = 150;
     uint96 internal constant BOUNTY = 10 ether;
     uint96 internal constant DEPOSIT = 1 ether;
     uint40 internal constant SAMPLES = 1000;
@@ -54,6 +56,7 @@ abstract contract Scenario is Base {
 
     address internal requester = address(0x10001);
     address internal keeper = address(0x10002);
+    /// @dev What the market takes for the auditor pool.
     address internal treasury = address(0x10003);
     address internal alice = vm.addr(ALICE);
     address internal bob = vm.addr(BOB);
@@ -91,7 +94,9 @@ abstract contract Scenario is Base {
             weightNetwork: 200_000,
             weightData: 200_000,
             weightQueue: 100_000,
-            feeReceiver: treasury
+            maxChallenge: MAX_CHALLENGE,
+            voteSeconds: VOTE,
+            pool: treasury
         });
     }
 

@@ -208,7 +208,7 @@ contract VectorsTest is Base {
         bool[] memory dues = _bools("due");
         uint256[] memory ends = _uints("endsAt");
         for (uint256 i; i < expected.length; ++i) {
-            (Phase phase, bool due, uint40 endsAt) = harness.phase(tasks[i], rounds[i], times[i], gaps[i]);
+            (Phase phase, bool due, uint40 endsAt) = harness.phase(tasks[i], rounds[i], times[i], gaps[i], 0);
             assertEq(expected[i], uint256(phase), _case("phase", i));
             assertEq(dues[i], due, _case("due", i));
             assertEq(ends[i], endsAt, _case("endsAt", i));
