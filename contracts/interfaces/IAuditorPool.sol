@@ -15,6 +15,7 @@ import {
     Verdict
 } from "../types/Task.sol";
 import {ILedger} from "./ILedger.sol";
+import {IPoolRules} from "./IPoolRules.sol";
 import {ITaskMarket} from "./ITaskMarket.sol";
 
 /// @title IAuditorPool
@@ -167,6 +168,8 @@ interface IAuditorPool is ILedger {
     // ---------------------------------------------------------------- views
 
     function market() external view returns (ITaskMarket);
+    /// @notice What checks claims and paths for it.
+    function rules() external view returns (IPoolRules);
     function poolParams() external view returns (PoolParams memory);
     function stakeOf(address auditor) external view returns (Stake memory);
     /// @notice Active stake of an auditor at a past moment.

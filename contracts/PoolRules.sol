@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IPoolRules} from "./interfaces/IPoolRules.sol";
+import {ITaskMarket} from "./interfaces/ITaskMarket.sol";
+import {BallotLib} from "./libraries/BallotLib.sol";
+import {Errors} from "./libraries/Errors.sol";
+import {MerkleLib} from "./libraries/MerkleLib.sol";
+import {ProofLib} from "./libraries/ProofLib.sol";
+import {RefutationLib} from "./libraries/RefutationLib.sol";
+import {ClaimRef, Fault, LabelProof, PredictionLeaf, Round, SumNode, Task, Vote} from "./types/Task.sol";
+
+/// @title PoolRules
+/// @notice The pool makes its own in its constructor, so that hashing trees and reading whole tasks does not count
+/// against the pool's code size.
+/// Holds no state and no money.
+contract PoolRules is IPoolRules {
+    uint16 private constant ALL_GROUNDS = 127;
+    uint16 private constant SAMPLES_GROUND = 64;
+    uint256 private constant MAX_DISPUTED_SAMPLES = 8;
+
+    ITaskMarket private immutable MARKET;
+
+    constructor(ITaskMarket market) {
+        MARKET = market;
+    }
+
+    /// @inheritdoc IPoolRules
+    function checkGrounds(uint256 taskId, uint16 grounds, uint40[] calldata samples) external view {
+        if (grounds == 0 || grounds > ALL_GROUNDS) revert Errors.Pool_WrongGrounds(grounds, ALL_GROUNDS);
+        bool isExpected = grounds & SAMPLES_GROUND != 0;
+        uint256 minimum = isExpected ? 1 : 0;
+        uint256 maximum = isExpected ? MAX_DISPUTED_SAMPLES : 0;
+        uint256 count = samples.length;
+        if (count < minimum || count > maximum) revert Errors.Pool_WrongSamples(count, minimum, maximum);
+        if (count == 0) return;
+        uint256 limit = MARKET.roundOf(taskId, MARKET.taskOf(taskId).round).samples;
+        // at most MAX_DISPUTED_SAMPLES
+        for (uint256 i; i < count; ++i) {
+            if (samples[i] >= limit) revert Errors.Pool_SampleOutOfRange(samples[i], limit);
+        }
+    }
+
+    /// @inheritdoc IPoolRules
+    function disputed(uint256 taskId) external view returns (bytes32 caseId, address defendant) {
+        Task memory task = MARKET.taskOf(taskId);
+        Round memory round = MARKET.roundOf(taskId, task.round);
+        if (round.vote == Vote.None) revert Errors.Pool_NothingDisputed(taskId);
+        address subject = round.vote == Vote.Claim ? round.leader : address(0);
+        caseId = BallotLib.caseId(taskId, task.round, subject);
+        defendant = subject == address(0) ? task.requester : subject;
+    }
+
+    /// @inheritdoc IPoolRules
+    function faultOf(
+        ClaimRef calldata ref,
+        uint256 index,
+        PredictionLeaf calldata leaf,
+        SumNode[] calldata path,
+        LabelProof calldata label
+    ) external view returns (Fault) {
+        (bytes32 digest, Round memory round) = _checkClaim(ref);
+        return RefutationLib.faultOf(digest, ref, round, index, leaf, path, label);
+    }
+
+    /// @inheritdoc IPoolRules
+    function checkDemand(ClaimRef calldata ref, uint256 index) external view {
+        (, Round memory round) = _checkClaim(ref);
+        if (index >= round.samples) revert Errors.Claim_IndexOutOfRange(index, round.samples);
+    }
+
+    /// @inheritdoc IPoolRules
+    function checkAnswer(ClaimRef calldata ref, uint256 index, PredictionLeaf calldata leaf, SumNode[] calldata path)
+        external
+        view
+    {
+        (bytes32 digest, Round memory round) = _checkClaim(ref);
+        RefutationLib.climb(digest, ref.hTop, round, index, leaf, path);
+    }
+
+    /// @dev That this is the claim which its miner revealed, and this the top of its tree.
+    function _checkClaim(ClaimRef calldata ref) private view returns (bytes32 digest, Round memory round) {
+        digest = MARKET.proofDigest(ref.proof);
+        bytes32 given = ProofLib.claimHash(digest, ref.claim);
+        bytes32 stored = MARKET.entryOf(ref.proof.taskId, ref.proof.round, ref.proof.miner).digest;
+        if (given != stored) revert Errors.Claim_NotRevealed(given, stored);
+        round = MARKET.roundOf(ref.proof.taskId, ref.proof.round);
+        bytes32 root = MerkleLib.predictionsRoot(digest, round.samples, ref.hTop, ref.claim.total);
+        if (root != ref.claim.predictionsRoot) revert Errors.Claim_WrongTop(root, ref.claim.predictionsRoot);
+    }
+}
