@@ -111,13 +111,14 @@ class PoolState:
     total_trace: Trace = field(default_factory=Trace)
     active: int = 0
     waiting: int = 0
+    shared: int = 0
+    """Dividends shared out and not yet in anybody's accrued_wei."""
     index: int = 0
     locked: int = 0
     credits: dict[str, int] = field(default_factory=dict)
     cases: dict[bytes, Case] = field(default_factory=dict)
     tallies: dict[bytes, Tally] = field(default_factory=dict)
     filers: set[tuple[bytes, str]] = field(default_factory=set)
-    paid_filers: set[tuple[bytes, str]] = field(default_factory=set)
     ballots: dict[tuple[bytes, str], Hash32] = field(default_factory=dict)
     demands: dict[DemandKey, Address] = field(default_factory=dict)
     resolved_at: list[int] = field(default_factory=list)
@@ -212,8 +213,7 @@ class PoolState:
         if self.now < mine.ready_at:
             raise refused("Pool_NotReady", f"{auditor}'s stake is ready at {mine.ready_at}")
         self.collect_fees()
-        self._settle(auditor)
-        if not mine.active_wei:
+        if not mine.active_wei and not mine.accrued_wei:
             self._set_stake(auditor, counted_from=self.now + self.params.unbonding_seconds)
         self._set_stake(auditor, pending_wei=0)
         self._change_active(auditor, mine.pending_wei)
@@ -234,7 +234,6 @@ class PoolState:
             free_at=self.now + self.params.unbonding_seconds,
         )
         if wei > from_pending:
-            self._settle(sender)
             self._change_active(sender, from_pending - wei)
             self._push(sender)
 
@@ -252,11 +251,17 @@ class PoolState:
         """Dividends up to now, before the stake they are for changes."""
         mine = self.stake_of(auditor)
         earned = disputes.accrued(mine.active_wei, self.index - mine.paid_index)
+        self.shared -= earned
         self._set_stake(auditor, accrued_wei=mine.accrued_wei + earned, paid_index=self.index)
 
     def _change_active(self, auditor: Address, change_wei: int) -> None:
+        self._settle(auditor)
         self.active += change_wei
         self._set_stake(auditor, active_wei=self.stake_of(auditor).active_wei + change_wei)
+        if not self.active:
+            # every stake has accrued what it earned: what is left is rounding
+            self.waiting += self.shared
+            self.shared = 0
 
     def _push(self, auditor: Address) -> None:
         self.traces.setdefault(auditor, Trace()).push(self.now, self.stake_of(auditor).active_wei)
@@ -273,6 +278,7 @@ class PoolState:
         gain, shared = disputes.spread(self.waiting, self.active)
         self.index += gain
         self.waiting -= shared
+        self.shared += shared
 
     def dividend_of(self, auditor: Address) -> tuple[Wei, int, int]:
         """(accrued, ballots, votes)."""
@@ -297,8 +303,8 @@ class PoolState:
 
     def impeach(self, sender: Address, task_id: TaskId, evidence: Locator, wei: int) -> Hash32:
         """IAuditorPool.impeach."""
-        call = self.chain.vote_call(task_id, Vote.TEST_SET)
-        return self._file(sender, task_id, call, Vote.TEST_SET, 0, evidence, (), wei)
+        case_id, call = self._check_filing(sender, task_id, Vote.TEST_SET, wei)
+        return self._file(case_id, call, sender, task_id, 0, evidence, ())
 
     def dispute(
         self, sender: Address, task_id: TaskId, grounds: int, evidence: Locator, samples: Sequence[int], wei: int
@@ -306,33 +312,37 @@ class PoolState:
         """IAuditorPool.dispute."""
         if not 1 <= grounds <= disputes.ALL_GROUNDS:
             raise refused("Pool_WrongGrounds", f"grounds {grounds}")
-        call = self.chain.vote_call(task_id, Vote.CLAIM)
+        case_id, call = self._check_filing(sender, task_id, Vote.CLAIM, wei)
         least, most = (1, disputes.MAX_DISPUTED_SAMPLES) if grounds & Ground.SAMPLES else (0, 0)
         if not least <= len(samples) <= most:
             raise refused("Pool_WrongSamples", f"{len(samples)} samples")
         if any(sample >= self.chain.round(task_id, call.round).samples for sample in samples):
             raise refused("Pool_SampleOutOfRange", f"samples {samples}")
-        return self._file(sender, task_id, call, Vote.CLAIM, grounds, evidence, tuple(samples), wei)
+        return self._file(case_id, call, sender, task_id, grounds, evidence, tuple(samples))
 
-    def _file(
-        self,
-        sender: Address,
-        task_id: TaskId,
-        call: VoteCall,
-        vote: Vote,
-        grounds: int,
-        evidence: Locator,
-        samples: tuple[int, ...],
-        wei: int,
-    ) -> Hash32:
+    def _check_filing(self, sender: Address, task_id: TaskId, vote: Vote, wei: int) -> tuple[Hash32, VoteCall]:
+        call = self.chain.vote_call(task_id, vote)
         bond = disputes.dispute_bond(call.bounty_wei)
         if wei != bond:
             raise refused("Pool_WrongValue", f"{wei} wei sent, the bond is {bond}")
         case_id = proofs.case_id(task_id, call.round, call.subject)
         if (case_id, sender) in self.filers:
             raise refused("Pool_AlreadyFiled", f"{sender} has filed")
-        self.pay_in(sender, wei)
-        self.chain.call_vote(task_id, vote)
+        return case_id, call
+
+    def _file(
+        self,
+        case_id: Hash32,
+        call: VoteCall,
+        sender: Address,
+        task_id: TaskId,
+        grounds: int,
+        evidence: Locator,
+        samples: tuple[int, ...],
+    ) -> Hash32:
+        bond = disputes.dispute_bond(call.bounty_wei)
+        self.pay_in(sender, bond)
+        self.chain.call_vote(task_id, Vote.CLAIM if grounds else Vote.TEST_SET)
         case = self.cases.get(case_id) or replace(
             NO_CASE,
             bond_wei=bond,
@@ -384,7 +394,6 @@ class PoolState:
         lock = self.lock_for(case_id, sender)
         if not lock:
             raise refused("Pool_NoWeight", f"{sender} has no weight in this vote")
-        self._settle(sender)
         self._change_active(sender, -lock)
         tally = self.tally(case_id, case.attempt)
         self._set_tally(case_id, case.attempt, committed_wei=tally.committed_wei + lock)
@@ -429,6 +438,8 @@ class PoolState:
         is_claim = round_.vote is Vote.CLAIM
         case_id = proofs.case_id(task_id, task.round, round_.leader if is_claim else ZERO_ADDRESS)
         case = self.case(case_id)
+        if case.ruling is not Ruling.NONE:
+            raise refused("Pool_AlreadyResolved", "the case has a ruling")
         _, _, reveal_end = self.windows(case_id)
         if self.now < reveal_end:
             raise refused("Pool_NotInWindow", f"the vote runs until {reveal_end}")
@@ -448,9 +459,8 @@ class PoolState:
         if ruling is Ruling.REPEAT:
             self.cases[case_id] = replace(case, attempt=1, vote_start=Timestamp(self.now))
         else:
-            self.cases[case_id] = replace(
-                case, ruling=ruling, filer_pot_wei=spoils.filers_pot_wei, filers_left=case.filers
-            )
+            left = case.filers if ruling is Ruling.FALLS else 0
+            self.cases[case_id] = replace(case, ruling=ruling, filer_pot_wei=spoils.filers_pot_wei, filers_left=left)
         counts = disputes.counts_for_participation(self.now, case.snapshot_at, self.params.unbonding_seconds)
         if not case.attempt and counts:
             self.resolved_at.append(self.now)
@@ -476,25 +486,25 @@ class PoolState:
             return Ruling.REPEAT
         return case.ruling if attempt == case.attempt else Ruling.NONE
 
-    def is_moot(self, case_id: Hash32) -> bool:
-        """The claim was struck without a ruling, so that its vote means nothing any more (P-58)."""
+    def _check_moot(self, case_id: Hash32) -> None:
+        """Without a ruling everything goes back iff the claim was struck meanwhile (P-58)."""
         case = self.case(case_id)
-        return case.ruling is Ruling.NONE and self.chain.entry(case.task_id, case.round, case.subject).is_struck
+        if not self.chain.entry(case.task_id, case.round, case.subject).is_struck:
+            raise refused("Pool_NotResolved", "the case is open")
 
     # ------------------------------------------------------------------ collecting
 
     def collect_vote(self, case_id: Hash32, attempt: int, voter: Address) -> None:
         """IAuditorPool.collectVote."""
-        ruling = self.ruling_of(case_id, attempt)
         self.case(case_id)
-        if ruling is Ruling.NONE and not self.is_moot(case_id):
-            raise refused("Pool_NotResolved", "the vote is not resolved")
+        ruling = self.ruling_of(case_id, attempt)
+        if ruling is Ruling.NONE:
+            self._check_moot(case_id)
         slot = int.from_bytes(self.ballot(case_id, attempt, voter), "big")
         if not 0 < slot < _OPENED:
             raise refused("Pool_NothingToCollect", f"{voter} has no opened ballot here")
         verdict, lock = Verdict(slot & 0xFF), slot >> 8
         self._set_ballot(case_id, attempt, voter, ZERO_HASH)
-        self._settle(voter)
         if ruling is not Ruling.NONE and not attempt:
             self._set_stake(voter, ballots=min(self.stake_of(voter).ballots + 1, _MOST_BALLOTS))
         if disputes.wins(ruling, verdict):
@@ -508,29 +518,29 @@ class PoolState:
 
     def recover_vote(self, case_id: Hash32, attempt: int, voter: Address, ballot: Hash32, lock_wei: Wei) -> None:
         """IAuditorPool.recoverVote."""
-        if attempt != self.case(case_id).attempt or not self.is_moot(case_id):
-            raise refused("Pool_NotResolved", "the vote did not end without a ruling")
+        self.case(case_id)
+        if self.ruling_of(case_id, attempt) is not Ruling.NONE:
+            raise refused("Pool_NothingToCollect", "a ballot that was not opened in time is lost")
+        self._check_moot(case_id)
         sealed = proofs.sealed_ballot(ballot, lock_wei)
         if sealed != self.ballot(case_id, attempt, voter):
             raise refused("Pool_WrongBallot", f"{voter} did not cast this ballot")
         self._set_ballot(case_id, attempt, voter, ZERO_HASH)
-        self._settle(voter)
         self._change_active(voter, lock_wei)
         self._push(voter)
 
     def collect_bond(self, case_id: Hash32, filer: Address) -> None:
         """IAuditorPool.collectBond."""
         case = self.case(case_id)
-        is_moot = self.is_moot(case_id)
-        if case.ruling is Ruling.NONE and not is_moot:
-            raise refused("Pool_NotResolved", "the case is open")
-        if (case_id, filer) not in self.filers or (case_id, filer) in self.paid_filers or case.ruling is Ruling.STANDS:
+        if case.ruling is Ruling.NONE:
+            self._check_moot(case_id)
+        if case.ruling is Ruling.STANDS or (case_id, filer) not in self.filers:
             raise refused("Pool_NothingToCollect", f"{filer} has nothing to collect here")
-        self.paid_filers.add((case_id, filer))
+        self.filers.remove((case_id, filer))
         amount = case.bond_wei
         if case.ruling is Ruling.NO_QUORUM and case.subject != ZERO_ADDRESS:
             amount = Wei(amount - case.bond_wei // 10)
-        if case.filer_pot_wei:
+        if case.ruling is Ruling.FALLS:
             share = disputes.filer_share(case.filer_pot_wei, case.filers_left)
             left = case.filers_left - 1
             self.cases[case_id] = replace(case, filer_pot_wei=Wei(case.filer_pot_wei - share), filers_left=left)
@@ -562,9 +572,9 @@ class PoolState:
 
     def demand(self, sender: Address, ref: ClaimRef, index: int, wei: int) -> None:
         """IAuditorPool.demand."""
-        _, round_ = self._claim(ref)
         if wei != self.params.demand_bond_wei:
             raise refused("Pool_WrongValue", f"{wei} wei sent, the bond is {self.params.demand_bond_wei}")
+        _, round_ = self._claim(ref)
         if index >= round_.samples:
             raise refused("Claim_IndexOutOfRange", f"sample {index} of {round_.samples}")
         key = (ref.proof.task_id, ref.proof.round, ref.proof.miner, index)
@@ -579,9 +589,9 @@ class PoolState:
         """IAuditorPool.answer."""
         key = (ref.proof.task_id, ref.proof.round, ref.proof.miner, index)
         claim, _ = self._claim(ref)
+        self._check_path(claim, index, leaf, path)
         if key not in self.demands:
             raise refused("Claim_NotDemanded", f"nobody demanded sample {index}")
-        self._check_path(claim, index, leaf, path)
         self.chain.note_answer(*key[:2], ref.proof.miner)
         del self.demands[key]
         self.credit(sender, self.params.demand_bond_wei)
@@ -601,7 +611,7 @@ class PoolState:
         proof = ref.proof
         digest = proofs.proof_digest(proof, CHAIN_ID, self.market.address)
         entry = self.chain.entry(proof.task_id, proof.round, proof.miner)
-        if not entry.has_revealed or entry.digest != proofs.claim_hash(digest, ref.claim):
+        if entry.digest != proofs.claim_hash(digest, ref.claim):
             raise refused("Claim_NotRevealed", "this is not the revealed claim")
         round_ = self.chain.round(proof.task_id, proof.round)
         root = scoring.predictions_root(digest, round_.samples, ref.h_top, ref.claim.total)

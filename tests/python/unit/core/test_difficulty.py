@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 pytestmark = pytest.mark.unit
 
-PARAMS = Params(200, 2000, 1, 7_776_000, 0, 86_400, 500_000, 200_000, 200_000, 100_000, ZERO_ADDRESS)
+PARAMS = Params(
+    200, 2000, 1, 7_776_000, 0, 86_400, 500_000, 200_000, 200_000, 100_000, 21_600, 1_800, pool=ZERO_ADDRESS
+)
 DIGITS = Workload(
     parameters=50_890, flops_per_sample=101_632, samples=60_000, epochs=10, data_bytes=188_160_000, model_bytes=250_000
 )

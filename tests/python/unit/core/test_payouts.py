@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from dlbc.core.errors import BadInput
-from dlbc.core.payouts import abortion, settlement
+from dlbc.core.payouts import abortion, refutation, settlement, void_fee
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,17 +41,38 @@ def test_settlement__more_than_everything__refused(bounty: int, fee: int, royalt
         settlement(bounty, fee, royalty, True)
 
 
-@given(bond=WEI, commits=st.integers(1, 2**32 - 1))
-def test_abortion__any_bond__shares_sum_to_it(bond: int, commits: int) -> None:
+@given(bond=WEI, committers=st.integers(1, 2**32 - 1))
+def test_abortion__any_bond__shares_sum_to_it(bond: int, committers: int) -> None:
     """P-21: half the bond is shared equally, the rest with the remainder goes to the pool."""
-    share, pool = abortion(bond, commits)
+    share, pool = abortion(bond, committers)
 
-    assert bond == share * commits + pool
-    assert share == bond // 2 // commits
+    assert bond == share * committers + pool
+    assert share == bond // 2 // committers
     assert pool >= bond // 2
 
 
-def test_abortion__nobody_committed__refused() -> None:
-    """A round without commits becomes void, not aborted."""
-    with pytest.raises(BadInput, match="at least one commit"):
-        abortion(100, 0)
+def test_abortion__every_committer_was_struck__the_pool_gets_all() -> None:
+    """Who was struck has no share in the bond."""
+    assert abortion(101, 0) == (0, 101)
+
+
+@pytest.mark.parametrize(("bond", "committers"), [(-1, 1), (1, -1)])
+def test_abortion__negative__refused(bond: int, committers: int) -> None:
+    """More strikes than commits is a fault of the caller."""
+    with pytest.raises(BadInput, match="no negative number"):
+        abortion(bond, committers)
+
+
+@given(deposit=WEI)
+def test_refutation__any_deposit__a_third_to_the_refuter(deposit: int) -> None:
+    """M-6: the refuter's third rounds down, the pool gets the rest."""
+    refuter, pool = refutation(deposit)
+
+    assert deposit == refuter + pool
+    assert 0 <= deposit - 3 * refuter < 3
+
+
+def test_void_fee__a_vote_struck_a_leader__one_round_s_fee() -> None:
+    """P-20: a void costs the requester the fee only if auditors had to strike a leader."""
+    assert void_fee(10**18, 200, True) == 2 * 10**16
+    assert void_fee(10**18, 200, False) == 0

@@ -24,7 +24,7 @@ from dlbc.core.scoring import (
 from dlbc.core.types import Hash32
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytestmark = pytest.mark.unit
@@ -114,12 +114,12 @@ def test_prediction_tree__path__leads_to_top_hash_and_total(pairs: list[tuple[in
     path = tree.path(index)
 
     node, total = prediction_node(pairs, 0, index)
-    for height, (sibling, sum_) in enumerate(path):
-        (left, left_sum), (right, right_sum) = (
-            ((sibling, sum_), (node, total)) if index >> height & 1 else ((node, total), (sibling, sum_))
-        )
+    for height, level in enumerate(path):
+        assert total == level.own_sum
+        pair = [(node, total), (level.hash, level.sum)]
+        (left, left_sum), (right, right_sum) = reversed(pair) if index >> height & 1 else pair
         node = hashed("uint8 bytes32 uint256 bytes32 uint256", 1, left, left_sum, right, right_sum)
-        total += sum_
+        total += level.sum
 
     assert depth(len(pairs)) == len(path)
     assert (tree.h_top, tree.total) == (node, total)
@@ -144,8 +144,25 @@ def test_prediction_tree__another_proof__another_root() -> None:
 
 
 def test_prediction_tree__largest_scores__sum_exactly() -> None:
-    """Sums are exact ints."""
+    """Sums are exact ints, those of a stranger's impossible scores too."""
     assert PredictionTree(DIGEST, [0] * 1000, [2**24] * 1000).total == 1000 * 2**24
+    assert PredictionTree(DIGEST, [0] * 1000, [2**32 - 1] * 1000).total == 1000 * (2**32 - 1)
+
+
+def test_encode_predictions__score_above_the_limit__refused() -> None:
+    """We never publish a score that no task allows (M-1), though we read what others publish."""
+    with pytest.raises(BadInput, match="expected 0 to 16777216"):
+        encode_predictions([1], [2**24 + 1])
+    assert decode_predictions(GOOD[:-4] + b"\1\0\0\1", 2)[1].tolist() == [1, 2**24 + 1]
+
+
+@given(pairs=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1)), min_size=500, max_size=700))
+@settings(max_examples=5)
+def test_trees__hundreds_of_samples__hash_as_one_by_one(pairs: list[tuple[int, int]]) -> None:
+    """Many rows are hashed side by side; the trees are the same."""
+    assert prediction_node(pairs, depth(len(pairs)), 0) == (tree_of(pairs).h_top, tree_of(pairs).total)
+    labels = [label for label, _ in pairs]
+    assert label_node(labels, depth(len(labels)), 0) == label_root(labels)
 
 
 def test_prediction_tree__task_with_another_n__refused() -> None:
@@ -189,9 +206,9 @@ def test_trees__not_a_list_of_whole_numbers__refused(values: Any) -> None:
         top1_scores(values, [0])
 
 
-@pytest.mark.parametrize(("predictions", "scores"), [([1, 2], [1]), ([2**32], [1]), ([1], [2**24 + 1])])
+@pytest.mark.parametrize(("predictions", "scores"), [([1, 2], [1]), ([2**32], [1]), ([1], [2**32])])
 def test_prediction_tree__out_of_bounds__refused(predictions: list[int], scores: list[int]) -> None:
-    """p < 2^32, s <= 2^24, and one score a prediction (M-1)."""
+    """What does not fit a predictions file has no tree; one score a prediction (M-1)."""
     with pytest.raises(BadInput, match="expected"):
         PredictionTree(DIGEST, predictions, scores)
     with pytest.raises(BadInput, match="expected"):
@@ -268,7 +285,6 @@ GOOD = encode_predictions([3, 10], [1, 0])
         pytest.param(GOOD + b"\0", id="one more"),
         pytest.param(b"DLBCPRD2" + GOOD[8:], id="magic"),
         pytest.param(GOOD[:8] + b"\3" + GOOD[9:], id="n inside differs"),
-        pytest.param(GOOD[:-4] + b"\1\0\0\1", id="score above 2^24"),
         pytest.param(encode_predictions([1, 2, 3], [0, 0, 0]), id="three samples"),
     ],
 )
