@@ -30,6 +30,11 @@ interface IMarketLens {
         view
         returns (bool);
 
-    /// @notice Every amount of this task that is locked for the account, and the call that frees it (P-71).
+    /// @notice Every amount of this task that is locked for the account, and the call that frees it (P-71). Warning: of
+    /// the bonds of disputes, only those about a test set or a round's present leader are found; a dispute of a claim
+    /// that was struck is over, so its bond waits for pool.collectBond.
     function locksOf(uint256 taskId, address account) external view returns (Lock[] memory);
+
+    /// @notice What an auditor has in the pool, active, pending and unbonding, and the call that moves it on.
+    function stakesOf(address account) external view returns (Lock[] memory);
 }

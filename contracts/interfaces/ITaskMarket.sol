@@ -113,11 +113,13 @@ interface ITaskMarket is ILedger {
         bytes32[] calldata slotPath
     ) external;
 
-    /// @notice Writes the fact that time has made due: settlement, strike of a silent leader, abortion or void (P-4).
-    /// Anyone may call it. Reverts with Market_NothingDue while the phase is still running.
+    /// @notice Writes the fact that time has made due: settlement, strike of a leader that was silent or did not show a
+    /// demanded prediction, the ruling of a vote, abortion or void (P-4). Anyone may call it. Reverts with
+    /// Market_NothingDue while the phase is still running.
     function advance(uint256 taskId) external;
 
-    /// @notice Credits a miner its deposit once it is free (P-61), with its share of the bond if aborted (P-21).
+    /// @notice Credits a miner its deposit once it is free (P-61), with its share of the bond if aborted (P-21). While
+    /// auditors vote on the test set nothing of its round is free, because that share may come to it.
     function reclaim(uint256 taskId, uint16 round, address miner) external;
 
     // ---------------------------------------------------------------- what only the auditor pool may do
