@@ -25,9 +25,9 @@ SETTINGS: dict[str, Any] = {
     "evmVersion": "cancun",
     "metadata": {"bytecodeHash": "none", "appendCBOR": False},
 }
-SHIPPED = ("TaskMarket", "MarketRules", "ModelRegistry", "AuditorPool", "MarketLens", "Errors")
-"""Errors is shipped for its ABI: every custom error, wherever it is thrown. MarketRules, which the market's constructor
-makes, is shipped for its bytecode: `dlbc deploy --verify` compares it."""
+SHIPPED = ("TaskMarket", "MarketRules", "ModelRegistry", "AuditorPool", "PoolRules", "MarketLens", "Errors")
+"""Errors is shipped for its ABI: every custom error, wherever it is thrown. The two rules, made by the constructors of
+market and pool, are shipped for their views and for `dlbc deploy --verify`."""
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 
@@ -142,7 +142,10 @@ def _with_imports(root: Path, sources: Iterable[Path]) -> dict[str, str]:
         name = path.relative_to(root.resolve()).as_posix()
         if name in files:
             continue
-        files[name] = path.read_text()
+        try:
+            files[name] = path.read_text()
+        except OSError as error:
+            raise BadInput(f"source {name} can't be read: {error.strerror}; check out the whole repository") from error
         imports = re.findall(r'^import\s[^;]*?"(\.[^"]+)";', files[name], re.MULTILINE)
         waiting += [(path.parent / imported).resolve() for imported in imports]
     return files

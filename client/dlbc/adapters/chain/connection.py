@@ -12,8 +12,11 @@ from dlbc.adapters.chain.logs import read_logs
 from dlbc.adapters.chain.rpc import Rpc, RpcError
 from dlbc.adapters.chain.transactions import Mined, Sender, is_revert, revert_data
 from dlbc.core.errors import ChainUnreachable, Usage, VerificationFailed
-from dlbc.core.types import Address, Receipt, TaskId
+from dlbc.core.types import Address, Hash32, Receipt, TaskId
 from dlbc.ports import Keys
+
+ERC1271_MAGIC = bytes.fromhex("1626ba7e")
+"""isValidSignature's selector, and what it answers for yes."""
 
 
 class Connection:
@@ -82,6 +85,17 @@ class Connection:
                 f"check the address and the endpoint {self.rpc.name}"
             ) from error
         return values[0] if len(values) == 1 else values
+
+    def is_accepted(self, wallet: Address, digest: Hash32, signature: bytes) -> bool:
+        """What a contract says of a signature (ERC-1271); no, unless it plainly says yes."""
+        data = ERC1271_MAGIC + codec.encode([{"type": "bytes32"}, {"type": "bytes"}], [digest, signature])
+        try:
+            answer = self.rpc.data("eth_call", [{"to": wallet, "data": "0x" + data.hex()}, "latest"])
+        except RpcError as error:
+            if is_revert(error):
+                return False
+            raise self.refused("isValidSignature", error) from error
+        return answer[:32] == ERC1271_MAGIC.ljust(32, b"\0")
 
     def quantity(self, method: str, *params: object) -> int:
         """A request whose result is a number."""

@@ -25,7 +25,7 @@ MAX_PARAMS_BYTES = 2**16
 MINING_DEADLINE = 180.0
 CONTRACTS = ("TaskMarket", "ModelRegistry", "AuditorPool", "MarketLens")
 """In the order of their nonces."""
-MADE = {"MarketRules": "TaskMarket"}
+MADE = {"MarketRules": "TaskMarket", "PoolRules": "AuditorPool"}
 """Contracts that another one's constructor makes, as its first."""
 LONGEST_PARAMETER = 2 * 365 * 86_400
 
@@ -59,6 +59,7 @@ def deploy_contracts(
         "AuditorPool": (market, pool_params),
         "MarketLens": (market,),
         "MarketRules": (params,),
+        "PoolRules": (market,),
     }
     sender = Sender(rpc, chain_id, keys, mining_deadline)
     mined: dict[str, Mined] = {}
@@ -135,9 +136,9 @@ def load_params(chain_id: int, file: Path | None = None) -> tuple[Params, PoolPa
         raise BadInput(f"{source}: pool: expected a table [pool] of the pool's parameters, found {str(of_pool)[:60]!r}")
     items = abi.load("TaskMarket").constructor[0]["components"]
     known = [item for item in items if item["type"] != "address"]
-    params = Params(**_numbers(f"{source}: ", known, content), pool=ZERO_ADDRESS)
+    params = Params(**_numbers(source, "", known, content), pool=ZERO_ADDRESS)
     items = abi.load("AuditorPool").constructor[1]["components"]
-    return params, PoolParams(**_numbers(f"{source}: pool.", items, of_pool))
+    return params, PoolParams(**_numbers(source, "pool.", items, of_pool))
 
 
 def shipped_params(chain_id: int) -> Path:
@@ -148,18 +149,20 @@ def shipped_params(chain_id: int) -> Path:
     return file
 
 
-def _numbers(where: str, items: list[codec.Item], content: dict[str, Any]) -> dict[str, Any]:
+def _numbers(source: Path, table: str, items: list[codec.Item], content: dict[str, Any]) -> dict[str, Any]:
     """One whole number for each member, within its type."""
     known = {codec.snake(item["name"]): int(item["type"].removeprefix("uint")) for item in items}
     for name in content:
         if name not in known:
-            raise BadInput(f"{where}unknown parameter {name[:60]!r}; known are {', '.join(known)}")
+            raise BadInput(f"{source}: unknown parameter {table + name[:60]!r}; known are {', '.join(known)}")
     for name, bits in known.items():
         if name not in content:
-            raise BadInput(f"{where}{name} is missing; write a whole number for it")
+            raise BadInput(f"{source}: {table}{name} is missing; write a whole number for it")
         value = content[name]
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**bits:
-            raise BadInput(f"{where}{name}: expected a whole number from 0 to {2**bits - 1}, found {str(value)[:60]!r}")
+            raise BadInput(
+                f"{source}: {table}{name}: expected a whole number from 0 to {2**bits - 1}, found {str(value)[:60]!r}"
+            )
     return content
 
 

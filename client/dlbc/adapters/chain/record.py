@@ -35,7 +35,7 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Where a market lives: TaskMarket, the MarketRules it made, ModelRegistry, AuditorPool and MarketLens."""
+    """Where a market lives: TaskMarket, ModelRegistry, AuditorPool, MarketLens, and the rules that two of them made."""
 
     chain_id: int
     deployer: Address

@@ -101,8 +101,9 @@ def verify_market(
     pool_params: PoolParams | None = None
     registry = _answer(chain, "TaskMarket", market, "registry")
     addresses["ModelRegistry"] = registry or ZERO_ADDRESS
-    params = _answer(chain, "TaskMarket", market, "params")
+    params = _answer(chain, "MarketRules", addresses["MarketRules"], "params")
     addresses["AuditorPool"] = params.pool if params else ZERO_ADDRESS
+    addresses["PoolRules"] = made_address(addresses["AuditorPool"])
     pool_params = _answer(chain, "AuditorPool", addresses["AuditorPool"], "poolParams")
     if lens:
         addresses["MarketLens"] = lens
@@ -147,7 +148,8 @@ def _state_rows(
 ) -> list[Row]:
     """Code, and immutables where the code is long enough to hold them."""
     rows = []
-    known = _known(chain.chain_id, addresses, params, pool_params)
+    known = known_immutables(chain.chain_id, addresses, params, pool_params)
+    rules = {maker: addresses[name] for name, maker in MADE.items()}
     for name, address in addresses.items():
         artifact = artifacts[name]
         expected = bytes.fromhex(artifact["deployedBytecode"][2:])
@@ -156,7 +158,7 @@ def _state_rows(
         found = _hash(_masked(code, places)) if code else f"no contract at {address}"
         rows.append(Row(name, "code", _hash(_masked(expected, places)), found))
         if len(code) == len(expected):
-            rows += _immutable_rows(name, code, places, known)
+            rows += _immutable_rows(name, code, places, known | {"rules": rules.get(name)})
     return rows
 
 
@@ -171,7 +173,7 @@ def _immutable_rows(
         yield Row(name, immutable, "nothing known" if expected is None else _shown(words(expected), expected), shown)
 
 
-def _known(
+def known_immutables(
     chain_id: int, addresses: Mapping[str, Address], params: Params | None, pool_params: PoolParams | None
 ) -> dict[str, Word | None]:
     """What each immutable must be, by its name in snake case. Parameters are named alike in all contracts."""
@@ -179,7 +181,6 @@ def _known(
     known: dict[str, Word | None] = {
         "market": market,
         "registry": registry,
-        "rules": addresses["MarketRules"],
         "cached_chain_id": chain_id,
         "cached_domain_separator": proofs.domain_separator(chain_id, market),
         "genesis_hash": h(b"DLBC".ljust(_WORD, b"\0"), chain_id, registry),

@@ -13,8 +13,10 @@ from dlbc.adapters.chain.connection import Connection, place, receipt
 from dlbc.adapters.chain.logs import decode_log
 from dlbc.adapters.chain.rpc import Rpc
 from dlbc.adapters.chain.transactions import Mined
+from dlbc.adapters.signatures import recover_signer
+from dlbc.core import proofs
 from dlbc.core.difficulty import rank
-from dlbc.core.errors import ChainUnreachable, ContractRefused, NotFound, Usage
+from dlbc.core.errors import ChainUnreachable, ContractRefused, NotFound, Usage, VerificationFailed
 from dlbc.core.types import (
     Address,
     BlockHeader,
@@ -53,6 +55,8 @@ MAX_LISTED = 100_000
 """Tasks read at most for one ranked list: a lying count must not keep us busy for ever."""
 
 
+_MAX_S = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+"""Half the order of secp256k1, as in SignatureLib.sol: a higher s has a second form."""
 _LATEST_PENDING = ("latest", "pending")
 
 
@@ -110,7 +114,7 @@ class Web3Chain:
 
     def params(self) -> Params:
         """The market's parameters."""
-        params: Params = self._market("params")
+        params: Params = self.connection.view("MarketRules", self._rules, "params")
         return params
 
     def task_count(self) -> int:
@@ -218,8 +222,15 @@ class Web3Chain:
         return bool(self._ledger("verifyBlock", header))
 
     def verify_proof(self, proof: TrainingProof, claim: Claim, signature: bytes) -> bool:
-        """True iff proof and claim were revealed and the signature is the miner's."""
-        return bool(self._market("verifyProof", proof, claim, signature))
+        """True iff proof and claim were revealed and the signature is the miner's. As MarketLens.verifyProof, but needs
+        no lens.
+        """
+        entry = self.entry(proof.task_id, proof.round, proof.miner)
+        digest = proofs.proof_digest(proof, self.chain_id, self._market_address)
+        if not entry.has_revealed or entry.digest != proofs.claim_hash(digest, claim):
+            return False
+        signed = proofs.score_claim_digest(digest, claim, self.chain_id, self._market_address)
+        return self._has_signed(proof.miner, signed, signature)
 
     # ------------------------------------------------------------------ the log
 
@@ -350,6 +361,22 @@ class Web3Chain:
         return self._write("withdrawTo", to)
 
     # ------------------------------------------------------------------ how
+
+    @cached_property
+    def _rules(self) -> Address:
+        """Where the market's parameters are."""
+        address: Address = self._market("rules")
+        return address
+
+    def _has_signed(self, signer: Address, digest: Hash32, signature: bytes) -> bool:
+        """By its key, with low s; or, if it has code, by its own word (ERC-1271)."""
+        try:
+            is_low = int.from_bytes(signature[32:64], "big") <= _MAX_S
+            if recover_signer(digest, signature) == signer and is_low:
+                return True
+        except VerificationFailed:
+            pass  # not 65 bytes of a key's signature, but perhaps something that the signer's contract knows
+        return self.connection.has_code(signer) and self.connection.is_accepted(signer, digest, signature)
 
     def _send(self, name: str, *arguments: Any, value: int = 0) -> Mined:
         return self.connection.send("TaskMarket", self._market_address, name, *arguments, value=value)
