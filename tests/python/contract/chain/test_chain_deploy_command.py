@@ -6,13 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
-from anvil_node import PRIVATE_KEYS, Anvil
+from anvil_node import PRIVATE_KEYS, ROOT, Anvil
+from dlbc.adapters.chain import abi, record
+from dlbc.adapters.chain.compile import SETTINGS, SOLC_VERSION
+from dlbc.adapters.chain.deploy import CONTRACTS, MADE, shipped_params
 from dlbc.adapters.chain.web3_chain import Web3Chain
+from dlbc.adapters.chain.web3_pool import Web3Pool
 from dlbc.adapters.keys import create_keystore
 from dlbc.cli.main import run
-from play import TREASURY, account
+from play import account
 
 pytestmark = pytest.mark.contract
+
+UNBOUND = shipped_params(31337).read_text().replace("unbonding_seconds = 86400", "unbonding_seconds = 32399")
 
 
 @pytest.fixture
@@ -30,32 +36,76 @@ def command_line(anvil: Anvil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_deploy__json_and_output_file__name_a_working_market(
     command_line: list[str], anvil: Anvil, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Standard output and the file agree, and the market at that address has the parameters asked for."""
+    """Standard output and the file agree, and the contracts there have the parameters and each other's addresses."""
     file = tmp_path / "deployments" / "31337.json"
-    treasury = account(TREASURY).address
-    assert run([*command_line, "--fee-receiver", treasury, "--output", str(file), "--json"]) == 0
+    assert run([*command_line, "--output", str(file), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == json.loads(file.read_text())
-    chain = Web3Chain(anvil.url, told["market"], told["lens"], None, told["block_number"], told["chain_id"])
-    assert (told["registry"], treasury, 200) == (chain.registry, chain.params().fee_receiver, chain.params().fee_bps)
-    assert (told["params"]["fee_receiver"], []) == (treasury, chain.ranked_tasks())
+    where = {name: contract["address"] for name, contract in told["contracts"].items()}
+    chain = Web3Chain(anvil.url, where["TaskMarket"], where["MarketLens"], None, told["blockNumber"], told["chainId"])
+    pool = Web3Pool(chain)
+    assert (where["ModelRegistry"], where["AuditorPool"], 200) == (chain.registry, pool.address, chain.params().fee_bps)
+    arguments = told["contracts"]["AuditorPool"]["arguments"]
+    assert {"market": chain.market, "params": {"activationSeconds": 21600, "unbondingSeconds": 86400}} == {
+        "market": arguments["market"],
+        "params": {key: arguments["params"][key] for key in ("activationSeconds", "unbondingSeconds")},
+    }
+    assert (pool.params().activation_seconds, pool.params().lock_bps) == (21600, 2000)
+    assert chain.ranked_tasks() == []
 
 
-def test_deploy__on_a_terminal__says_what_to_put_into_the_configuration(
-    command_line: list[str], capsys: pytest.CaptureFixture[str]
+def test_deploy__record__says_how_every_contract_was_made(
+    command_line: list[str], anvil: Anvil, tmp_path: Path
 ) -> None:
-    """Without --json people get the addresses and the three lines for dlbc.toml."""
-    assert run(command_line) == 0
+    """Address, arguments readable and encoded, transaction, block, compiler, settings and source hash of each."""
+    file = tmp_path / "31337.json"
+    assert run([*command_line, "--output", str(file), "--json"]) == 0
+    for name, contract in json.loads(file.read_text())["contracts"].items():
+        receipt = anvil.rpc("eth_getTransactionReceipt", contract["transactionHash"])
+        assert int(receipt["blockNumber"], 16) == contract["blockNumber"]
+        if name not in MADE:
+            assert receipt["contractAddress"].lower() == contract["address"].lower()
+            data = anvil.rpc("eth_getTransactionByHash", contract["transactionHash"])["input"]
+            assert data == abi.artifact(name)["bytecode"] + contract["encodedArguments"][2:]
+        assert anvil.rpc("eth_getCode", contract["address"], "latest") != "0x"
+        assert (contract["compiler"], contract["settings"]) == (SOLC_VERSION, SETTINGS)
+        assert contract["sourceHash"] == abi.artifact(name)["sourceHash"]
+    assert record.read(file, (*CONTRACTS, *MADE)).chain_id == 31337
+
+
+def test_deploy__local_chain__is_recorded_at_home_and_never_in_the_checkout(
+    command_line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A local chain's record is found by --verify, may be overwritten, and does not get into the repository."""
+    for _ in range(2):
+        assert run(command_line) == 0
     told = capsys.readouterr().out
-    for word in ('market = "0x', 'lens = "0x', "deployment_block = ", f"fee receiver  {account(0).address}"):
+    for word in ('market = "0x', 'lens = "0x', "deployment_block = ", "pool", str(tmp_path / "home")):
         assert word in told
+    assert (tmp_path / "home" / "deployments" / "31337.json").is_file()
+    assert not (ROOT / "deploy" / "deployments" / "31337.json").exists()
+
+
+def test_deploy__public_chain__is_recorded_in_the_checkout_and_never_twice(
+    command_line: list[str], anvil: Anvil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another chain's record goes to deploy/deployments; a second deployment is refused before anything is sent."""
+    monkeypatch.setattr(record, "checkout_root", lambda: tmp_path)
+    params = ROOT / "deploy" / "params" / "31337.toml"
+    with Anvil("--hardfork", "prague", "--chain-id", "5") as node:
+        monkeypatch.setenv("DLBC_RPC_URL", node.url)
+        assert run([*command_line, "--params", str(params)]) == 0
+        assert (tmp_path / "deploy" / "deployments" / "5.json").is_file()
+        sent = node.rpc("eth_getTransactionCount", account(0).address, "pending")
+        assert run([*command_line, "--params", str(params)]) == 2
+        assert sent == node.rpc("eth_getTransactionCount", account(0).address, "pending")
 
 
 @pytest.mark.parametrize(
     ("content", "flags", "code", "expected"),
     [
-        ("fee_bps = 1", [], 1, "parameter max_royalty_bps is missing"),
-        (None, ["--fee-receiver", "0x12"], 1, "fee_receiver: expected an address"),
+        ("fee_bps = 1", [], 1, "max_royalty_bps is missing"),
+        (UNBOUND, [], 1, "parameter pool.unbonding_seconds is 32399, allowed is 32400 to 63072000"),
         (None, ["--params", "missing.toml"], 2, "can't be read"),
     ],
 )

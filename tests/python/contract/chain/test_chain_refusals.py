@@ -52,7 +52,8 @@ def test_sentences__every_custom_error__has_exactly_one() -> None:
         ({"deposit_wei": Wei(ETHER // 100)}, "Market_BelowMinimum", ["depositWei is 0.01 ether", "0.1 ether"]),
         ({"bond_wei": Wei(1)}, "Market_BelowMinimum", ["bondWei"]),
         ({"train_seconds": 0}, "Market_BelowMinimum", ["trainSeconds is 0", "minimum is 1"]),
-        ({"challenge_seconds": 2**32 - 1}, "Market_AboveMaximum", ["challengeSeconds", "7776000"]),
+        ({"challenge_seconds": 21_601}, "Market_AboveMaximum", ["challengeSeconds", "21600"]),
+        ({"open_seconds": 2**32 - 1}, "Market_AboveMaximum", ["openSeconds", "7776000"]),
         ({"tolerance_ppm": 20_001}, "Market_AboveMaximum", ["tolerancePpm is 20001", "20000"]),
         ({"royalty_bps": 2001}, "Market_AboveMaximum", ["royaltyBps", "2000"]),
         ({"workload": replace(TERMS.workload, epochs=0)}, "Market_BelowMinimum", ["epochs"]),
@@ -190,18 +191,18 @@ def test_money__nothing_there__says_so(play: Play) -> None:
     task_id = play.post().task_id
     chain, stranger = play.requester, account(STRANGER).address
     refused(play, lambda: chain.reclaim(task_id, 0, stranger), "Market_NothingToReclaim", stranger)
-    refused(play, lambda: chain.withdraw(stranger), "Market_NothingToWithdraw", stranger)
+    refused(play, lambda: chain.withdraw(stranger), "Ledger_NothingToWithdraw", stranger)
     refused(play, lambda: chain.withdraw_to(Address("0x" + "0" * 40)), "Market_ZeroAddress")
     chain.cancel(task_id)
     refused(play, lambda: chain.advance(task_id), "Market_NothingDue", "final")
-    refused(play, lambda: chain.withdraw_to(play.deployment.market), "Market_TransferFailed", play.deployment.market)
+    refused(play, lambda: chain.withdraw_to(play.deployment.market), "Ledger_TransferFailed", play.deployment.market)
 
 
 def test_deploy__parameter_out_of_bounds__names_it(anvil: Anvil) -> None:
     """A market with a fee of 6 % is not deployed."""
-    params = replace(load_params(31337, account(0).address), fee_bps=600)
+    params, of_pool = load_params(31337)
     with pytest.raises(ContractRefused, match="feeBps is 600, allowed is 0 to 500"):
-        deploy_contracts(anvil.url, account(0), params)
+        deploy_contracts(anvil.url, account(0), replace(params, fee_bps=600), of_pool)
 
 
 def test_ledger__unknown_task_and_block__are_not_found(play: Play) -> None:

@@ -54,7 +54,7 @@ def block(running: Network, number: str = "latest") -> dict[str, str]:
 
 
 def test_up__a_new_home__everything_answers(shared: Network) -> None:
-    """Chain, IPFS node and the three contracts."""
+    """Chain, IPFS node and the contracts."""
     status = network.status(shared.home)
 
     assert status.is_up
@@ -74,7 +74,7 @@ def test_up__the_file_it_writes__is_found_and_understood(shared: Network, tmp_pa
 
 
 def test_up__the_accounts__are_anvils_and_can_be_opened(shared: Network) -> None:
-    """Seven keystores with ether; the password lies beside them, for their owner only."""
+    """Keystores with ether; the password lies beside them, for their owner only."""
     assert stat.S_IMODE(shared.password_file.stat().st_mode) == 0o600
     for name in ACCOUNTS:
         address = shared.keys(name).address
@@ -83,15 +83,29 @@ def test_up__the_accounts__are_anvils_and_can_be_opened(shared: Network) -> None
     assert len({shared.keys(name).address for name in ACCOUNTS}) == len(ACCOUNTS)
 
 
-def test_up__the_market__pays_its_fees_to_the_treasury(shared: Network) -> None:
-    """The parameters of chain 31337, read back from the contract."""
+def test_up__the_market__pays_its_fees_to_its_pool(shared: Network) -> None:
+    """The parameters of chain 31337, read back from the contracts."""
     from dlbc.adapters.chain.web3_chain import Web3Chain
+    from dlbc.adapters.chain.web3_pool import Web3Pool
 
     chain = Web3Chain(shared.rpc_url, shared.config().require_market(), shared.lens)
 
     assert chain.chain_id == anvil.CHAIN_ID
-    assert chain.params().fee_receiver == shared.keys("treasury").address
+    assert chain.params().pool == shared.pool == Web3Pool(chain).address
     assert chain.registry == shared.registry
+
+
+def test_up__its_contracts__can_be_verified(shared: Network) -> None:
+    """The record that `dlbc deploy --verify` looks for is there and names these contracts."""
+    from dlbc.adapters.chain import record
+    from dlbc.adapters.chain.verify import NAMES
+
+    found = record.read(record.record_file(anvil.CHAIN_ID, shared.home), NAMES)
+
+    assert (found.market, found.registry, found.pool, found.lens, found.block_number) == (
+        *(shared.market, shared.registry, shared.pool, shared.lens),
+        shared.deployment_block,
+    )
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux' /proc")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from dlbc.adapters.chain import abi, codec
 from dlbc.adapters.chain.errors import refusal
 from dlbc.core import types
-from dlbc.core.types import Address, Hash32, LockKind, Outcome, Phase
+from dlbc.core.types import Address, Hash32, Phase
 
 pytestmark = pytest.mark.unit
 
 WORD = Hash32(bytes(range(32)))
+OTHER = Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
 
 
 def _structs(items: object) -> dict[str, codec.Item]:
@@ -30,12 +33,13 @@ def _structs(items: object) -> dict[str, codec.Item]:
 def test_structs__of_every_abi__have_a_dataclass_with_the_same_members() -> None:
     """Each struct in the shipped ABIs is one of ours, member for member and in the same order."""
     found: dict[str, codec.Item] = {}
-    for name in ("TaskMarket", "ModelRegistry", "MarketLens"):
+    for name in ("TaskMarket", "MarketRules", "ModelRegistry", "AuditorPool", "PoolRules", "MarketLens"):
         contract = abi.load(name)
         for function in contract.functions.values():
             found |= _structs(function.inputs) | _structs(function.outputs)
         for event in contract.events.values():
             found |= _structs(event.plain)
+        found |= _structs(contract.constructor)
     assert set(found) == set(codec.STRUCTS)
     for name, item in found.items():
         ours = [field.name for field in fields(codec.STRUCTS[name])]
@@ -43,9 +47,28 @@ def test_structs__of_every_abi__have_a_dataclass_with_the_same_members() -> None
 
 
 def test_enums__of_types__count_as_in_solidity() -> None:
-    """Every enum of the protocol is known to the codec."""
-    assert {"Phase", "Outcome", "Reason", "LockKind"} == set(codec.ENUMS)
-    assert (Phase(10), Outcome(4), LockKind(2)) == (Phase.CANCELLED, Outcome.CANCELLED, LockKind.DEPOSIT)
+    """Every enum of the protocol is known to the codec, member for member."""
+    source = (Path(__file__).parents[4] / "contracts" / "types" / "Task.sol").read_text()
+    found = dict(re.findall(r"^enum (\w+) \{(.*?)^\}", re.sub(r"//.*", "", source), re.MULTILINE | re.DOTALL))
+    assert set(found) == set(codec.ENUMS)
+    for name, body in found.items():
+        members = [member.strip() for member in body.split(",")]
+        assert [_screaming(member) for member in members] == [member.name for member in codec.ENUMS[name]], name
+
+
+def _screaming(name: str) -> str:
+    return codec.snake(name).upper()
+
+
+def test_roundtrip__structs_in_structs_and_in_arrays__are_the_same_values() -> None:
+    """A refutation's arguments survive encoding and decoding: structs of structs, lists of structs, a path in one."""
+    proof = types.TrainingProof(types.TaskId(1), 2, OTHER, WORD, types.Locator(WORD), WORD, WORD, WORD)
+    ref = types.ClaimRef(proof, types.Claim(3, WORD, types.Locator(WORD)), WORD)
+    path = (types.SumNode(WORD, 2**256 - 1, 0), types.SumNode(WORD, 1, 2))
+    test_set = types.TestSet(types.Locator(WORD), WORD, WORD, 1, 2, 3, 4, WORD)
+    values = (ref, 5, types.PredictionLeaf(6, 7), path, types.LabelProof(test_set, 8, (WORD, WORD)))
+    items = abi.load("AuditorPool").functions["refute"].inputs
+    assert values == codec.decode(items, codec.encode(items, values))
 
 
 def test_roundtrip__nested_struct__is_the_same_value() -> None:
@@ -58,7 +81,7 @@ def test_roundtrip__nested_struct__is_the_same_value() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", bytes(31), b"\xff" * 32, bytes(31) + b"\x0b", bytes(31) + b"\x03" + b"\xff" * 64],
+    [b"", bytes(31), b"\xff" * 32, bytes(31) + b"\x0d", bytes(31) + b"\x03" + b"\xff" * 64],
     ids=["empty", "short", "enum of all ones", "enum past its end", "a bool of all ones"],
 )
 def test_decode__malformed__is_undecodable(data: bytes) -> None:
