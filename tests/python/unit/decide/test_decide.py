@@ -6,10 +6,14 @@ from dataclasses import replace
 
 import pytest
 from dlbc.core.decide import (
+    AuditorFacts,
+    Ballot,
     Candidate,
+    CaseFacts,
     Do,
     Facts,
     MinerFacts,
+    decide_auditor,
     decide_keeper,
     decide_miner,
     decide_requester,
@@ -21,15 +25,19 @@ from dlbc.core.types import (
     ZERO_ADDRESS,
     ZERO_HASH,
     Address,
+    Case,
     Entry,
     Outcome,
     Phase,
     PhaseInfo,
     RankedTask,
     Round,
+    Ruling,
     Task,
     TaskId,
     Timestamp,
+    Verdict,
+    Vote,
     Wei,
 )
 from hypothesis import given
@@ -65,19 +73,58 @@ TASK = Task(
     posted_at=Timestamp(0),
     terms_hash=ZERO_HASH,
 )
-ROUND = Round(Timestamp(100), Timestamp(0), Timestamp(0), Timestamp(0), 1, ZERO_ADDRESS, 0, 0, 100, 1, 10, 1, ZERO_HASH)
+ROUND = Round(
+    train_end=Timestamp(100),
+    reveal_end=Timestamp(0),
+    nominate_end=Timestamp(0),
+    challenge_end=Timestamp(0),
+    commits=1,
+    vote_start=Timestamp(0),
+    vote=Vote.NONE,
+    open_demands=0,
+    leader=ZERO_ADDRESS,
+    leader_total=0,
+    reveals=0,
+    samples=100,
+    max_sample_score=1,
+    classes=10,
+    metric=1,
+    demand_end=Timestamp(0),
+    strikes=0,
+    is_fee_due=False,
+    test_commitment=ZERO_HASH,
+)
+IMPEACHED = replace(ROUND, vote=Vote.TEST_SET)
+DISPUTED = replace(ROUND, vote=Vote.CLAIM, leader=OTHER)
 
 
-def facts(phase: Phase, *, due: bool = False, now: int = 150, gap: int = 0, outcome: Outcome = Outcome.NONE) -> Facts:
-    """A task in this phase, nobody leading."""
+def facts(
+    phase: Phase,
+    *,
+    due: bool = False,
+    now: int = 150,
+    gap: int = 0,
+    outcome: Outcome = Outcome.NONE,
+    round_: Round = ROUND,
+) -> Facts:
+    """A task in this phase, by default with nobody leading and nothing disputed."""
     return Facts(
-        Timestamp(now), PhaseInfo(phase, due, Timestamp(200)), replace(TASK, outcome=outcome), ROUND, finality_gap=gap
+        Timestamp(now), PhaseInfo(phase, due, Timestamp(200)), replace(TASK, outcome=outcome), round_, finality_gap=gap
     )
 
 
-def mine(entry: Entry, *, ready: bool = False, gave_up: str = "", credit: int = 0, leader: Entry = NONE) -> MinerFacts:
+def mine(
+    entry: Entry,
+    *,
+    ready: bool = False,
+    gave_up: str = "",
+    credit: int = 0,
+    leader: Entry = NONE,
+    demanded: bool = False,
+    pool_credit: int = 0,
+) -> MinerFacts:
     """This miner's view of round 0."""
-    return MinerFacts(ME, 0, entry, leader, ready, gave_up, Wei(credit))
+    return MinerFacts(ME, 0, entry, leader, ready, gave_up, Wei(credit), demanded, Wei(pool_credit))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +133,10 @@ def mine(entry: Entry, *, ready: bool = False, gave_up: str = "", credit: int = 
         (Phase.TRAINING, False, Do.WAIT),
         (Phase.TRAINING, True, Do.ADVANCE),
         (Phase.CHALLENGE, True, Do.ADVANCE),
+        (Phase.VOTING_COMMIT, False, Do.WAIT),
+        (Phase.VOTING_COMMIT, True, Do.ADVANCE),
+        (Phase.VOTING_REVEAL, False, Do.WAIT),
+        (Phase.VOTING_REVEAL, True, Do.ADVANCE),
         (Phase.SETTLED, False, Do.FINISH),
         (Phase.VOID, False, Do.FINISH),
     ],
@@ -108,6 +159,8 @@ def test_keeper__phase__advances_what_is_due(phase: Phase, due: bool, expected: 
         (facts(Phase.REVEALING), 0, Do.WAIT),
         (facts(Phase.OPENING), 50, Do.WAIT),
         (facts(Phase.CHALLENGE, due=True), 0, Do.ADVANCE),
+        (facts(Phase.VOTING_COMMIT, round_=IMPEACHED), 50, Do.WAIT),
+        (facts(Phase.VOTING_REVEAL, due=True, round_=IMPEACHED), 0, Do.ADVANCE),
         (facts(Phase.SETTLED, outcome=Outcome.SETTLED), 50, Do.WITHDRAW),
         (facts(Phase.SETTLED, outcome=Outcome.SETTLED), 0, Do.FINISH),
         (facts(Phase.CANCELLED, outcome=Outcome.CANCELLED), 0, Do.FINISH),
@@ -116,6 +169,13 @@ def test_keeper__phase__advances_what_is_due(phase: Phase, due: bool, expected: 
 def test_requester__situation__next_step(situation: Facts, credit: int, expected: Do) -> None:
     """The requester releases as early as finality allows, advances what is due, and withdraws at the end."""
     assert decide_requester(situation, Wei(credit)).do is expected
+
+
+def test_requester__pool_owes_money__withdraws_it_after_the_market_s() -> None:
+    """Half of the bonds of an overruled impeachment wait in the pool (P-45)."""
+    over = facts(Phase.SETTLED, outcome=Outcome.SETTLED)
+    assert decide_requester(over, Wei(1), Wei(1)).do is Do.WITHDRAW
+    assert decide_requester(over, Wei(0), Wei(1)).do is Do.WITHDRAW_FROM_POOL
 
 
 @pytest.mark.parametrize(
@@ -149,6 +209,12 @@ def test_requester__situation__next_step(situation: Facts, credit: int, expected
         (facts(Phase.NOMINATING), mine(STRUCK), Do.WAIT),
         (facts(Phase.NOMINATING), mine(LOSER), Do.RECLAIM),
         (facts(Phase.NOMINATING, due=True), mine(REVEALED), Do.ADVANCE),
+        # votes
+        (facts(Phase.VOTING_COMMIT, round_=DISPUTED), mine(REVEALED), Do.WAIT),
+        (facts(Phase.VOTING_COMMIT, round_=DISPUTED), mine(LOSER), Do.RECLAIM),
+        (facts(Phase.VOTING_COMMIT, round_=IMPEACHED), mine(REVEALED), Do.WAIT),
+        (facts(Phase.VOTING_REVEAL, round_=IMPEACHED), mine(LOSER), Do.WAIT),
+        (facts(Phase.VOTING_REVEAL, due=True, round_=DISPUTED), mine(REVEALED), Do.ADVANCE),
         # over
         (facts(Phase.SETTLED, outcome=Outcome.SETTLED), mine(REVEALED), Do.RECLAIM),
         (facts(Phase.SETTLED, outcome=Outcome.SETTLED), mine(COMMITTED), Do.FINISH),
@@ -159,6 +225,11 @@ def test_requester__situation__next_step(situation: Facts, credit: int, expected
             facts(Phase.SETTLED, outcome=Outcome.SETTLED),
             mine(replace(REVEALED, holds_deposit=False), credit=9),
             Do.WITHDRAW,
+        ),
+        (
+            facts(Phase.SETTLED, outcome=Outcome.SETTLED),
+            mine(replace(REVEALED, holds_deposit=False), pool_credit=9),
+            Do.WITHDRAW_FROM_POOL,
         ),
         (facts(Phase.SETTLED, outcome=Outcome.SETTLED), mine(replace(REVEALED, holds_deposit=False)), Do.FINISH),
     ],
@@ -173,6 +244,30 @@ def test_miner__it_leads_in_opening__opens() -> None:
     situation = facts(Phase.OPENING)
     leading = replace(situation, round=replace(ROUND, leader=ME))
     assert decide_miner(leading, mine(REVEALED)).do is Do.OPEN
+
+
+@pytest.mark.parametrize(
+    ("phase", "now", "demand_end", "leader", "expected"),
+    [
+        (Phase.OPENING, 150, 190, ME, Do.ANSWER),
+        (Phase.OPENING, 150, 200, ME, Do.OPEN),
+        (Phase.OPENING, 150, 150, ME, Do.OPEN),
+        (Phase.CHALLENGE, 150, 300, ME, Do.ANSWER),
+        (Phase.CHALLENGE, 150, 151, ME, Do.ANSWER),
+        (Phase.CHALLENGE, 151, 151, ME, Do.WAIT),
+        (Phase.VOTING_COMMIT, 150, 160, ME, Do.ANSWER),
+        (Phase.VOTING_REVEAL, 150, 160, ME, Do.ANSWER),
+        (Phase.CHALLENGE, 150, 300, OTHER, Do.WAIT),
+    ],
+)
+def test_miner__demanded__answers_what_ends_first(
+    phase: Phase, now: int, demand_end: int, leader: Address, expected: Do
+) -> None:
+    """M-7: the leader shows what is demanded while it counts, but opens first if that window ends first."""
+    round_ = replace(ROUND, leader=leader, open_demands=1, demand_end=Timestamp(demand_end))
+    decision = decide_miner(facts(phase, now=now, round_=round_), mine(REVEALED, demanded=True))
+    assert decision.do is expected
+    assert decision.do is not Do.ANSWER or decision.until == demand_end
 
 
 @pytest.mark.parametrize(
@@ -205,6 +300,9 @@ def test_miner__earlier_round_of_a_running_task__is_settled() -> None:
     challenge_end=st.sampled_from([0, 500]),
     leader=st.sampled_from([ZERO_ADDRESS, ME, OTHER]),
     outcome=st.sampled_from(list(Outcome)),
+    vote=st.sampled_from(list(Vote)),
+    demanded=st.booleans(),
+    demand_end=st.sampled_from([0, 450, 600]),
     entry=st.sampled_from([NONE, COMMITTED, REVEALED, LOSER, STRUCK]),
     ready=st.booleans(),
     credit=st.integers(0, 1),
@@ -216,6 +314,9 @@ def test_miner__any_facts__one_decision_and_no_step_outside_its_phase(
     challenge_end: int,
     leader: Address,
     outcome: Outcome,
+    vote: Vote,
+    demanded: bool,
+    demand_end: int,
     entry: Entry,
     ready: bool,
     credit: int,
@@ -228,10 +329,14 @@ def test_miner__any_facts__one_decision_and_no_step_outside_its_phase(
         nominate_end=Timestamp(nominate_end),
         challenge_end=Timestamp(challenge_end),
         leader=leader,
+        vote=vote,
+        open_demands=int(demanded),
+        demand_end=Timestamp(demand_end),
     )
-    info = phase_of(task, round_, now, 0)
+    info = phase_of(task, round_, now, 0, 50)
     decision = decide_miner(
-        Facts(Timestamp(now), info, task, round_, 0), MinerFacts(ME, 0, entry, REVEALED, ready, "", Wei(credit))
+        Facts(Timestamp(now), info, task, round_, 0),
+        MinerFacts(ME, 0, entry, REVEALED, ready, "", Wei(credit), demanded, Wei(credit)),
     )
     allowed = {
         Do.TRAIN: {Phase.TRAINING},
@@ -239,10 +344,142 @@ def test_miner__any_facts__one_decision_and_no_step_outside_its_phase(
         Do.REVEAL: {Phase.REVEALING},
         Do.OPEN: {Phase.OPENING},
         Do.NOMINATE: {Phase.NOMINATING},
+        Do.ANSWER: {Phase.OPENING, Phase.CHALLENGE, Phase.VOTING_COMMIT, Phase.VOTING_REVEAL},
     }
     assert info.phase in allowed.get(decision.do, set(Phase))
     assert decision.do is not Do.ADVANCE or info.due
     assert not (info.phase.is_cold and decision.do in (Do.WAIT, Do.ADVANCE))
+
+
+# ------------------------------------------------------------------ auditor
+
+CASE = Case(
+    bond_wei=Wei(100),
+    filers=1,
+    vote_start=Timestamp(100),
+    snapshot_at=Timestamp(50),
+    attempt=0,
+    ruling=Ruling.NONE,
+    grounds=1,
+    task_id=TaskId(1),
+    round=0,
+    subject=OTHER,
+    filer_pot_wei=Wei(0),
+    filers_left=0,
+)
+REPEATED = replace(CASE, attempt=1)
+FALLEN = replace(CASE, ruling=Ruling.FALLS)
+STOOD = replace(CASE, ruling=Ruling.STANDS)
+
+
+def case_facts(now: int, case: Case = CASE, *, moot: bool = False, due: bool = False) -> CaseFacts:
+    """A case whose vote runs in [100, 200) and [200, 300)."""
+    return CaseFacts(Timestamp(now), case, (Timestamp(100), Timestamp(200), Timestamp(300)), moot, due)
+
+
+def auditor(
+    ballot: Ballot = Ballot.NONE,
+    *,
+    verdict: Verdict = Verdict.FALLS,
+    lock: int = 5,
+    first: Ballot = Ballot.NONE,
+    salt: bool = True,
+    filed: bool = False,
+    accrued: int = 0,
+    credit: int = 0,
+) -> AuditorFacts:
+    """One auditor's part in the case."""
+    return AuditorFacts(verdict, Wei(lock), ballot, first, salt, filed, Wei(accrued), Wei(credit))
+
+
+@pytest.mark.parametrize(
+    ("situation", "view", "expected"),
+    [
+        (case_facts(99), auditor(), Do.WAIT),
+        # committing
+        (case_facts(100), auditor(), Do.COMMIT_VOTE),
+        (case_facts(199), auditor(), Do.COMMIT_VOTE),
+        (case_facts(100), auditor(verdict=Verdict.NONE), Do.WAIT),
+        (case_facts(100), auditor(lock=0), Do.WAIT),
+        (case_facts(100), auditor(Ballot.SEALED), Do.WAIT),
+        # revealing
+        (case_facts(200), auditor(), Do.WAIT),
+        (case_facts(200), auditor(Ballot.SEALED), Do.REVEAL_VOTE),
+        (case_facts(299), auditor(Ballot.SEALED, verdict=Verdict.NONE, lock=0), Do.REVEAL_VOTE),
+        (case_facts(200), auditor(Ballot.SEALED, salt=False), Do.WAIT),
+        (case_facts(200), auditor(Ballot.OPENED), Do.WAIT),
+        # counting
+        (case_facts(300, due=True), auditor(Ballot.OPENED), Do.ADVANCE),
+        (case_facts(300), auditor(Ballot.OPENED), Do.WAIT),
+        # the repeat
+        (case_facts(100, REPEATED), auditor(first=Ballot.OPENED), Do.COLLECT_VOTE),
+        (case_facts(100, REPEATED), auditor(first=Ballot.SEALED), Do.COMMIT_VOTE),
+        (case_facts(200, REPEATED), auditor(Ballot.SEALED), Do.REVEAL_VOTE),
+        # after the ruling
+        (case_facts(400, FALLEN), auditor(Ballot.OPENED, filed=True), Do.COLLECT_VOTE),
+        (case_facts(400, FALLEN), auditor(filed=True, accrued=1), Do.COLLECT_BOND),
+        (case_facts(400, STOOD), auditor(filed=True), Do.FINISH),
+        (case_facts(400, FALLEN), auditor(Ballot.SEALED), Do.FINISH),
+        (case_facts(400, FALLEN), auditor(accrued=1, credit=1), Do.CLAIM_DIVIDENDS),
+        (case_facts(400, FALLEN), auditor(credit=1), Do.WITHDRAW_FROM_POOL),
+        (case_facts(400, FALLEN), auditor(), Do.FINISH),
+        # struck without a ruling (P-58)
+        (case_facts(150, moot=True), auditor(), Do.FINISH),
+        (case_facts(150, moot=True), auditor(Ballot.SEALED, filed=True), Do.RECOVER_VOTE),
+        (case_facts(250, moot=True), auditor(Ballot.OPENED), Do.COLLECT_VOTE),
+        (case_facts(250, moot=True), auditor(filed=True), Do.COLLECT_BOND),
+        (case_facts(250, REPEATED, moot=True), auditor(Ballot.SEALED, first=Ballot.SEALED), Do.RECOVER_VOTE),
+    ],
+)
+def test_auditor__situation__next_step(situation: CaseFacts, view: AuditorFacts, expected: Do) -> None:
+    """Every situation an auditor can be in has one next step."""
+    assert decide_auditor(situation, view).do is expected
+
+
+@given(
+    now=st.integers(0, 400),
+    case=st.sampled_from([CASE, REPEATED, FALLEN, STOOD]),
+    moot=st.booleans(),
+    due=st.booleans(),
+    ballot=st.sampled_from(list(Ballot)),
+    first=st.sampled_from(list(Ballot)),
+    filed=st.booleans(),
+    salt=st.booleans(),
+    money=st.integers(0, 1),
+    lock=st.integers(0, 1),
+)
+def test_auditor__any_facts__no_step_that_the_pool_refuses(
+    now: int,
+    case: Case,
+    moot: bool,
+    due: bool,
+    ballot: Ballot,
+    first: Ballot,
+    filed: bool,
+    salt: bool,
+    money: int,
+    lock: int,
+) -> None:
+    """Ballots are cast and opened in their windows only, and money is collected only where there is some."""
+    moot = moot and case.ruling is Ruling.NONE
+    view = auditor(ballot, lock=lock, first=first, salt=salt, filed=filed, accrued=money, credit=money)
+
+    decision = decide_auditor(case_facts(now, case, moot=moot, due=due), view)
+
+    is_over = moot or case.ruling is not Ruling.NONE
+    allowed = {
+        Do.COMMIT_VOTE: 100 <= now < 200 and ballot is Ballot.NONE and lock > 0,
+        Do.REVEAL_VOTE: 200 <= now < 300 and ballot is Ballot.SEALED and salt,
+        Do.ADVANCE: due and now >= 300 and not is_over,
+        Do.COLLECT_VOTE: (is_over and ballot is Ballot.OPENED) or (case.attempt == 1 and first is Ballot.OPENED),
+        Do.RECOVER_VOTE: moot and ballot is Ballot.SEALED,
+        Do.COLLECT_BOND: is_over and filed and case.ruling is not Ruling.STANDS,
+        Do.FINISH: is_over,
+    }
+    assert allowed.get(decision.do, True)
+
+
+# ------------------------------------------------------------------ which task to train for
 
 
 def candidate(task_id: int, *, rank: int = 100, difficulty: int = 10, seconds: int = 10, end: int = 1000) -> Candidate:
