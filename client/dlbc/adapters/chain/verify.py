@@ -176,16 +176,19 @@ def _immutable_rows(
 def known_immutables(
     chain_id: int, addresses: Mapping[str, Address], params: Params | None, pool_params: PoolParams | None
 ) -> dict[str, Word | None]:
-    """What each immutable must be, by its name in snake case. Parameters are named alike in all contracts."""
+    """What each immutable must be, by its name in snake case: contracts name parameters alike. Addresses are those of
+    the contracts compared here, whatever the parameters say.
+    """
     market, registry = addresses["TaskMarket"], addresses["ModelRegistry"]
-    known: dict[str, Word | None] = {
+    known: dict[str, Word | None] = (asdict(params) if params else {}) | (asdict(pool_params) if pool_params else {})
+    return known | {
         "market": market,
         "registry": registry,
+        "pool": addresses["AuditorPool"],
         "cached_chain_id": chain_id,
         "cached_domain_separator": proofs.domain_separator(chain_id, market),
         "genesis_hash": h(b"DLBC".ljust(_WORD, b"\0"), chain_id, registry),
     }
-    return known | (asdict(params) if params else {}) | (asdict(pool_params) if pool_params else {})
 
 
 def _masked(code: bytes, places: Mapping[str, Any]) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from dlbc.adapters.chain.web3_chain import Web3Chain
 from dlbc.core import difficulty, proofs
 from dlbc.core.types import ZERO_ADDRESS, LockKind, Phase, PhaseInfo, TaskId
-from play import ETHER, FIRST_MINER, REQUESTER, SAMPLES, TERMS, TREASURY, Play, account
+from play import ETHER, FIRST_MINER, REQUESTER, SAMPLES, TERMS, Play, account
 
 pytestmark = pytest.mark.contract
 
@@ -37,10 +37,12 @@ def test_life__three_miners_one_silent__pays_everyone_and_ends_empty(play: Play)
     deposit = ETHER // 10
     assert paid + deposit == requester.credit(best.proof.miner)
     assert deposit == requester.credit(second.proof.miner)
-    assert fee + deposit == requester.credit(account(TREASURY).address)  # and the deposit never revealed
+    assert fee + deposit == requester.credit(play.deployment.pool)  # and the deposit never revealed
     assert requester.credit(account(REQUESTER).address) == ETHER // 10
-    for index in (REQUESTER, FIRST_MINER, FIRST_MINER + 1, TREASURY):
+    for index in (REQUESTER, FIRST_MINER, FIRST_MINER + 1):
         requester.withdraw(account(index).address)
+    play.pool(REQUESTER).collect_fees()
+    assert (fee + deposit, 0) == play.pool(REQUESTER).liabilities()
     assert requester.liabilities() == (0, 0)
     assert requester.market_balance() == 0
 
@@ -126,7 +128,7 @@ def test_life__silent_leader__is_struck_and_the_nominated_one_wins(play: Play) -
     play.open(heir)
     play.settle(task_id)
     assert heir.proof.miner == chain.winner(task_id, 0).miner
-    assert chain.credit(account(TREASURY).address) == ETHER * 12 // 100
+    assert chain.credit(play.deployment.pool) == ETHER * 12 // 100
 
 
 def test_life__two_rounds__second_starts_from_the_first_winner(play: Play) -> None:
@@ -167,7 +169,7 @@ def test_life__not_released__aborts_and_shares_the_bond(play: Play) -> None:
     assert Phase.ABORTED is chain.phase(task_id).phase
     chain.reclaim(task_id, 0, work.proof.miner)
     assert chain.credit(work.proof.miner) == ETHER // 10 + ETHER // 20
-    assert chain.credit(account(TREASURY).address) == ETHER // 20
+    assert chain.credit(play.deployment.pool) == ETHER // 20
 
 
 def test_life__replaced_commit__costs_nothing_and_takes_a_new_place(play: Play) -> None:

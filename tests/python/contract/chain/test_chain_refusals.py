@@ -145,7 +145,11 @@ def test_reveal__wrong_in_every_way__is_told_apart(play: Play) -> None:
     chain = play.chain(FIRST_MINER)
     refused(play, lambda: play.reveal(stranger), "Market_NoEntry", stranger.proof.miner)
     refused(play, lambda: play.reveal(replace(work, salt=bytes(32))), "Market_WrongCommitment", "commitment")
-    refused(play, lambda: play.reveal(replace(work, h_top=bytes(32))), "Market_WrongPredictionsRoot")
+    refused(
+        play,
+        lambda: play.chain(FIRST_MINER).reveal(work.proof, work.salt, work.claim, bytes(32), work.signature),
+        "Market_WrongPredictionsRoot",
+    )
     too_many = replace(work.claim, total=SAMPLES + 1)
     refused(play, lambda: play.reveal(replace(work, claim=too_many)), "Market_TotalTooHigh", str(SAMPLES + 1))
     refused(play, lambda: play.reveal(replace(work, signature=stranger.signature)), "Market_WrongSigner")

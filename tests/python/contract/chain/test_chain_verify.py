@@ -154,6 +154,22 @@ def test_verify__swapped_pool__fails_where_the_market_names_another(
     assert not any(row == "code" for _, row in found)
 
 
+def test_verify__second_pool_of_the_same_market__fails_where_the_market_names_the_first(
+    play: Play, check: Callable[..., Verification]
+) -> None:
+    """A copy of the genuine pool at another address is not the one that the market pays and obeys."""
+    where = play.deployment
+    copy = account(5).address
+    play.anvil.rpc("anvil_setCode", copy, play.anvil.rpc("eth_getCode", where.pool, "latest"))
+    try:
+        found = failed(check(changed(where, "AuditorPool", address=copy)))
+    finally:
+        play.anvil.rpc("anvil_setCode", copy, "0x")
+
+    assert {("TaskMarket", "POOL"), ("MarketRules", "POOL"), ("AuditorPool", "address")} <= found
+    assert ("AuditorPool", "code") not in found
+
+
 def test_verify__market_with_the_pool_of_another__fails_in_the_pool(
     play: Play, check: Callable[..., Verification]
 ) -> None:
