@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING
 from dlbc.config import Config, read_config
 from dlbc.core.errors import Usage
 from dlbc.core.types import Address
-from dlbc.ports import Chain, Clock, Dataset, Journal, Keys, Progress, Storage, Trainer, silent
+from dlbc.ports import Chain, Clock, Dataset, Journal, Keys, Pool, Progress, Storage, Trainer, silent
 
 if TYPE_CHECKING:
+    from dlbc.adapters.chain.web3_chain import Web3Chain
     from dlbc.adapters.devnet.network import LocalNetwork, Network, Status
     from dlbc.adapters.telemetry import EventLog
     from dlbc.roles.auditor import Auditor
+    from dlbc.roles.disputing import Disputer
     from dlbc.roles.keeper import Keeper
     from dlbc.roles.loop import Report
     from dlbc.roles.miner import Miner, MinerOptions
     from dlbc.roles.models import Models
+    from dlbc.roles.outcome import Agree
+    from dlbc.roles.refuting import Refuter
     from dlbc.roles.requester import Requester
+    from dlbc.roles.stakes import Staker
+    from dlbc.roles.voting import Voter
 
 AskPassword = Callable[[str], str]
 LOCAL_CHAIN_ID = 31337
@@ -92,6 +98,18 @@ def account_address(config: Config, ask: AskPassword | None = None) -> Address:
 
 def chain(config: Config, account: Keys | None = None) -> Chain:
     """The market of the configuration, as `account` sees it (None: read only). Raises Usage without a market."""
+    return _web3_chain(config, account)
+
+
+def chain_and_pool(config: Config, account: Keys | None = None) -> tuple[Chain, Pool]:
+    """The market and its auditor pool, over one connection and with one queue of transactions."""
+    from dlbc.adapters.chain.web3_pool import Web3Pool
+
+    found = _web3_chain(config, account)
+    return found, Web3Pool(found)
+
+
+def _web3_chain(config: Config, account: Keys | None) -> Web3Chain:
     from dlbc.adapters.chain.web3_chain import Web3Chain
 
     return Web3Chain(
@@ -146,8 +164,10 @@ def requester(config: Config, report: Report, ask: AskPassword | None = None) ->
 
     account = keys(config, ask)
     folder = role_folder(config, "requester", account.address)
+    market, pool = chain_and_pool(config, account)
     return Requester(
-        chain=chain(config, account),
+        chain=market,
+        pool=pool,
         storage=storage(config),
         keys=account,
         data=FileData(),
@@ -163,8 +183,10 @@ def miner(config: Config, options: MinerOptions, report: Report, ask: AskPasswor
 
     account = keys(config, ask)
     folder = role_folder(config, "miner", account.address)
+    market, pool = chain_and_pool(config, account)
     return Miner(
-        chain=chain(config, account),
+        chain=market,
+        pool=pool,
         storage=storage(config),
         keys=account,
         trainer=trainer(),
@@ -187,12 +209,49 @@ def keeper(config: Config, report: Report, ask: AskPassword | None = None) -> Ke
     return Keeper(chain(config, keys(config, ask) if config.account is not None else None), report)
 
 
-def auditor(config: Config) -> Auditor:
+def auditor(config: Config, progress: Progress = silent) -> Auditor:
     """An auditor: needs no account, no lens, no journal."""
     from dlbc.adapters.signatures import recover_signer
     from dlbc.roles.auditor import Auditor
 
-    return Auditor(chain(config), storage(config), trainer(), recover_signer)
+    return Auditor(chain(config), storage(config), trainer(), recover_signer, progress=progress)
+
+
+def staker(config: Config, report: Report, agree: Agree, ask: AskPassword | None = None) -> Staker:
+    """The stake of the configured account; needs no journal."""
+    from dlbc.roles.stakes import Staker
+
+    market, pool = chain_and_pool(config, keys(config, ask))
+    return Staker(market, pool, report, agree)
+
+
+def disputer(
+    config: Config, report: Report, agree: Agree, ask: AskPassword | None = None, progress: Progress = silent
+) -> Disputer:
+    """Files disputes and impeachments as the configured account; needs no journal."""
+    from dlbc.roles.disputing import Disputer
+
+    market, pool = chain_and_pool(config, keys(config, ask))
+    return Disputer(market, pool, storage(config), auditor(config, progress), report, agree)
+
+
+def voter(config: Config, report: Report, agree: Agree, ask: AskPassword | None = None) -> Voter:
+    """The ballots of the configured account; it holds its journal open until `journal.close()`."""
+    from dlbc.roles.voting import Voter
+
+    account = keys(config, ask)
+    market, pool = chain_and_pool(config, account)
+    return Voter(market, pool, account, journal(role_folder(config, "auditor", account.address)), report, agree)
+
+
+def refuter(
+    config: Config, report: Report, agree: Agree, ask: AskPassword | None = None, progress: Progress = silent
+) -> Refuter:
+    """Refutes claims and demands predictions as the configured account; needs no journal."""
+    from dlbc.roles.refuting import Refuter
+
+    market, pool = chain_and_pool(config, keys(config, ask))
+    return Refuter(market, pool, storage(config), trainer(), report, agree, progress)
 
 
 def models(config: Config) -> Models:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from dlbc.cli.options import Command, Settings
 
 if TYPE_CHECKING:
     from dlbc.core.report import Check
+    from dlbc.core.types import TaskId
+    from dlbc.roles.auditor import AuditReport
+    from dlbc.roles.refuting import Refuted
 
 EXIT_FAILED = 4
 _LONGEST = 34
@@ -23,20 +26,52 @@ _LONGEST = 34
 @click.option(
     "--model", "model_file", type=click.Path(path_type=Path), help="Audit this file instead of the opened model."
 )
+@click.option(
+    "--refute", is_flag=True, help="Strike every claim that its own predictions prove false. Needs --account."
+)
 @click.pass_obj
-def command(settings: Settings, task_id: int, round_index: int | None, model_file: Path | None) -> int:
+def command(settings: Settings, task_id: int, round_index: int | None, model_file: Path | None, refute: bool) -> int:
     """Check everything about TASK that can be checked: ledger, signature, model, score, watermark.
 
     Needs only an RPC endpoint, an IPFS API and the market's address. Exit code 4 if any check fails.
+
+    --refute first holds every revealed claim against its own published predictions, and sends the proof for those
+    that are provably false: no bond, and a third of the struck deposit for you.
     """
     from dlbc import bootstrap
+    from dlbc.core.errors import Refused, Usage
     from dlbc.core.types import TaskId
 
-    report = bootstrap.auditor(settings.config()).audit(TaskId(task_id), round_index, model_file=model_file)
-    failed = [check for check in report.checks if not check.ok]
+    if refute and (round_index is not None or model_file is not None):
+        raise Usage("--refute works on the current round as it was claimed; leave out --round and --model")
+    task = TaskId(task_id)
+    refuted = _refute(settings, task) if refute else None
+    told = {} if refuted is None else {"refuted": _refuted_json(refuted)}
+    if refuted is not None and not settings.json:
+        _show_refuted(task, refuted)
+    with render.ProgressLines() as progress:
+        try:
+            report = bootstrap.auditor(settings.config(), progress).audit(task, round_index, model_file=model_file)
+        except Refused:
+            if refuted is None:
+                raise
+            # Revealed claims can be refuted before there is an opened model to audit.
+            if settings.json:
+                render.print_json({"taskId": task_id, **told, "audit": "none", "checks": []})
+            return EXIT_FAILED if refuted.struck else 0
+    return _show_audit(settings, report, told)
+
+
+def _show_audit(settings: Settings, report: AuditReport, told: dict[str, Any]) -> int:
+    from dlbc.roles.evidence import ground_names
+    from dlbc.roles.grounds import grounds_of
+
+    task_id, failed = report.task_id, [check for check in report.checks if not check.ok]
+    grounds = [] if report.is_settled else ground_names(grounds_of(report.checks))
     if settings.json:
         render.print_json(
             {
+                **told,
                 "taskId": task_id,
                 "round": report.round,
                 "miner": report.miner,
@@ -44,6 +79,7 @@ def command(settings: Settings, task_id: int, round_index: int | None, model_fil
                 "modelHash": report.model_hash,
                 "scorePpm": report.score_ppm,
                 "audit": "pass" if report.passed else "fail",
+                "grounds": grounds,
                 "checks": [
                     {"name": check.name, "ok": check.ok, "expected": check.expected, "found": check.found}
                     for check in report.checks
@@ -63,7 +99,64 @@ def command(settings: Settings, task_id: int, round_index: int | None, model_fil
             if report.passed
             else f"FAIL: {len(failed)} of {len(report.checks)} checks fail"
         )
+        if grounds:
+            render.paragraph(
+                f"Grounds for a dispute, while the challenge lasts: {', '.join(grounds)} "
+                f"(dlbc auditor dispute {task_id})"
+            )
     return 0 if report.passed else EXIT_FAILED
+
+
+def _refute(settings: Settings, task_id: TaskId) -> Refuted:
+    from dlbc import bootstrap
+    from dlbc.cli.password import ask_on_terminal
+
+    with render.ProgressLines() as progress:
+        refuter = bootstrap.refuter(
+            settings.config(), bootstrap.event_log(), lambda _: None, ask_on_terminal(), progress
+        )
+        return refuter.refute(task_id)
+
+
+def _refuted_json(refuted: Refuted) -> dict[str, Any]:
+    from dlbc.core.refutation import Demand, Refutation
+
+    claims = []
+    for finding in refuted.findings:
+        found = finding.result
+        claims.append(
+            {
+                "miner": finding.miner,
+                "fault": found.fault.name.lower() if isinstance(found, Refutation) else None,
+                "sample": found.index if found is not None else None,
+                "demand": isinstance(found, Demand),
+                "struck": finding.miner in refuted.struck,
+                "problem": finding.problem,
+            }
+        )
+    tx = [receipt.tx_hash for receipt in refuted.receipts]
+    return {"claims": claims, "earnedWei": refuted.earned_wei, "tx": tx}
+
+
+def _show_refuted(task_id: TaskId, refuted: Refuted) -> None:
+    from dlbc.core.refutation import Demand, Refutation
+
+    for finding in refuted.findings:
+        who, found = f"The claim of {finding.miner}", finding.result
+        if isinstance(found, Refutation):
+            fault = found.fault.name.lower().replace("_", " ")
+            done = "struck" if finding.miner in refuted.struck else "struck by somebody else"
+            render.paragraph(f"{who} proves itself false ({fault} at sample {found.index}): {done}.")
+        elif isinstance(found, Demand):
+            why = f" ({finding.problem})" if finding.problem else ""
+            render.paragraph(
+                f"{who} does not show the predictions it was made of{why}. Once it leads, make it: "
+                f"dlbc auditor demand {task_id} --sample {found.index}"
+            )
+    if refuted.struck:
+        render.paragraph(f"That earned {render.ether(refuted.earned_wei)}; bring it home with `dlbc wallet withdraw`.")
+    elif not any(finding.result for finding in refuted.findings):
+        render.paragraph(f"None of {len(refuted.findings)} revealed claims refutes itself.")
 
 
 def show_checks(title: str, checks: tuple[Check, ...]) -> None:

@@ -242,10 +242,10 @@ class Demo:
         for actor in list(self._actors):
             actor.end()
             self._pump(actor)
-        treasury = self._start("treasury", "treasury", "wallet", "withdraw", "--json")
-        credit = self._chain.credit(self._network.keys("treasury").address)
-        self._wait_for_end(treasury, STEP_SECONDS)
-        self._account("treasury").received += credit
+        fees = self._chain.credit(self._chain.params().pool)
+        collector = self._start("fees", "auditor", "auditor", "dividends", "--yes", "--json")
+        self._wait_for_end(collector, STEP_SECONDS)
+        self._account("auditor pool").received += fees
 
     def _verify(self, tasks: list[TaskId]) -> Outcome:
         self._view.stage("the auditor verifies ledger, models and scores; then a tampered model")

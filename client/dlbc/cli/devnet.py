@@ -38,7 +38,8 @@ def up(settings: Settings, fresh: bool, rpc_port: int | None, ipfs_port: int | N
     _show(settings, bootstrap.devnet_status(home))
     if not settings.json:
         click.echo(
-            "accounts: requester, miner1, miner2, miner3, auditor (dlbc wallet list; act as one with --account NAME)"
+            "accounts: requester, miner1 to miner3, auditor1 to auditor3, disputer\n"
+            "          (dlbc wallet list; act as one with --account NAME)"
         )
         click.echo("next: dlbc task init mytask.toml --dataset digits")
 

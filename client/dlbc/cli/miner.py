@@ -69,13 +69,21 @@ def status(settings: Settings) -> None:
 
     config = settings.config()
     address = bootstrap.account_address(config, ask_on_terminal())
-    chain = bootstrap.chain(config)
-    rows = miner_status(chain, address)
-    credit, balance = chain.credit(address), chain.balance(address)
+    chain, pool = bootstrap.chain_and_pool(config)
+    rows = miner_status(chain, pool, address)
+    credit, pool_credit, balance = chain.credit(address), pool.credit(address), chain.balance(address)
     if settings.json:
-        render.print_json({"account": address, "creditWei": credit, "balanceWei": balance, "entries": rows})
+        told = {"account": address, "creditWei": credit, "poolCreditWei": pool_credit, "balanceWei": balance}
+        render.print_json({**told, "entries": rows})
         return
-    render.facts(f"Miner {address}", {"balance": render.ether(balance), "credit in the market": render.ether(credit)})
+    render.facts(
+        f"Miner {address}",
+        {
+            "balance": render.ether(balance),
+            "credit in the market": render.ether(credit),
+            "credit in the pool": render.ether(pool_credit),
+        },
+    )
     if not rows:
         click.echo("  no entries yet")
         return

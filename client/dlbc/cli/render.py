@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -89,6 +90,12 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
     for row in rows:
         shown.add_row(*(Text(printable(str(cell))) for cell in row))
     console().print(shown)
+
+
+def paragraph(text: str) -> None:
+    """Prints sentences, broken at 80 columns but never within a word: commands and addresses stay whole."""
+    lines = textwrap.wrap(printable(text), WIDTH, break_long_words=False, break_on_hyphens=False)
+    click.echo("\n".join(lines))
 
 
 def facts(title: str, pairs: Mapping[str, object]) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dlbc.cli import render
+from dlbc.cli.confirm import agree, yes_option
 from dlbc.cli.options import Group, Settings
+from dlbc.cli.task_standing import show_standing, standing_json
 from dlbc.core.errors import BadInput, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def init(settings: Settings, path: Path, dataset: str, family: str) -> None:
 
 @command.command()
 @click.argument("file", type=click.Path(path_type=Path), default=Path("TASK.toml"))
-@click.option("--yes", is_flag=True, help="Do not ask before the money leaves.")
+@yes_option
 @click.option("--again", is_flag=True, help="Post once more what was posted already.")
 @click.pass_obj
 def post(settings: Settings, file: Path, yes: bool, again: bool) -> None:
@@ -69,8 +69,7 @@ def post(settings: Settings, file: Path, yes: bool, again: bool) -> None:
     quote = requester.quote(draft)
     if not settings.json:
         _show_quote(task.name, draft, quote)
-    if not yes and sys.stdin.isatty() and not settings.json:
-        click.confirm(f"Send {render.ether(quote.value_wei)}?", abort=True, err=True)
+    agree(settings, yes)(f"Send {render.ether(quote.value_wei)}?")
     task_id, receipt = requester.post(draft)
     _tell_posted(settings, task_id, draft, receipt)
 
@@ -143,13 +142,15 @@ def show(settings: Settings, task_id: int) -> None:
     from dlbc.core.phases import what_next
     from dlbc.core.types import TaskId
     from dlbc.roles.keeper import read_facts
+    from dlbc.roles.standing import task_standing
 
     config = settings.config()
-    chain = bootstrap.chain(config)
+    chain, pool = bootstrap.chain_and_pool(config)
     task = TaskId(task_id)
-    facts, posted = read_facts(chain, task), chain.task_posted(task)
+    facts, posted, standing = read_facts(chain, task), chain.task_posted(task), task_standing(chain, pool, task)
     following = what_next(facts.phase, facts.task, facts.round, facts.now, facts.finality_gap)
     people = {facts.task.requester, *(event.miner for event in chain.commits(task, facts.task.round))}
+    people |= {filing.filer for case in standing.cases for filing in case.view.filings}
     locks = [(who, lock) for who in sorted(people) for lock in chain.locks(task, who)] if config.lens else []
     if settings.json:
         render.print_json(
@@ -163,6 +164,9 @@ def show(settings: Settings, task_id: int) -> None:
                 "round": facts.round,
                 "terms": posted.terms,
                 "locks": [{"account": who, **_lock(lock)} for who, lock in locks],
+                "options": standing.options,
+                "warning": standing.warning,
+                **standing_json(standing),
             }
         )
         return
@@ -183,7 +187,12 @@ def show(settings: Settings, task_id: int) -> None:
             "manifest": render.cid(posted.terms.manifest),
         },
     )
-    click.echo("\n".join(textwrap.wrap(following, render.WIDTH)))
+    render.paragraph(following)
+    for option in standing.options:
+        render.paragraph(option)
+    if standing.warning:
+        render.paragraph(f"Warning: {standing.warning}.")
+    show_standing(standing, facts.now)
     if locks:
         render.table(
             "Locked money",
@@ -191,7 +200,7 @@ def show(settings: Settings, task_id: int) -> None:
             [
                 [
                     render.short(who),
-                    lock.kind.name.lower(),
+                    lock.kind.name.lower().replace("_", " "),
                     render.ether(lock.amount_wei),
                     render.moment(lock.free_at),
                     lock.freed_by,
@@ -307,6 +316,8 @@ def _show_quote(name: str, draft: Draft, quote: Quote) -> None:
             "you must release": f"within {render.duration(terms.release_seconds)} after that, or lose the bond",
         },
     )
+    if quote.warning:
+        render.paragraph(f"Warning: {quote.warning}.")
 
 
 def _tell_posted(settings: Settings, task_id: TaskId, draft: Draft, receipt: Any) -> None:
@@ -333,7 +344,7 @@ def _tell(settings: Settings, value: object, line: str) -> None:
 
 def _lock(lock: Any) -> dict[str, object]:
     return {
-        "kind": lock.kind.name.capitalize(),
+        "kind": lock.kind.name.title().replace("_", ""),
         "round": lock.round,
         "amountWei": lock.amount_wei,
         "freeAt": lock.free_at,

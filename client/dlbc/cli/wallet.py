@@ -65,17 +65,35 @@ def list_(settings: Settings) -> None:
 @click.argument("name", required=False)
 @click.pass_obj
 def balance(settings: Settings, name: str | None) -> None:
-    """Show what an account owns, and what it can withdraw from the market."""
+    """Show what an account owns, and what it can withdraw from the market and the auditor pool."""
     from dlbc import bootstrap
 
     config = settings.config(name)
-    address, chain = bootstrap.account_address(config), bootstrap.chain(config)
-    owned, credit = chain.balance(address), chain.credit(address)
+    address = bootstrap.account_address(config)
+    chain, pool = bootstrap.chain_and_pool(config)
+    owned, credit, pool_credit = chain.balance(address), chain.credit(address), pool.credit(address)
+    stake = pool.stake_of(address)
+    staked = stake.active_wei + stake.pending_wei + stake.unbonding_wei
     if settings.json:
-        render.print_json({"address": address, "balanceWei": owned, "creditWei": credit})
+        render.print_json(
+            {
+                "address": address,
+                "balanceWei": owned,
+                "creditWei": credit,
+                "poolCreditWei": pool_credit,
+                "stakeWei": staked,
+            }
+        )
         return
     render.facts(
-        "", {"address": address, "balance": render.ether(owned), "credit": f"{render.ether(credit)} (to withdraw)"}
+        "",
+        {
+            "address": address,
+            "balance": render.ether(owned),
+            "credit in the market": f"{render.ether(credit)} (to withdraw)",
+            "credit in the pool": f"{render.ether(pool_credit)} (to withdraw)",
+            "stake": f"{render.ether(staked)} (dlbc auditor status)" if staked else "-",
+        },
     )
 
 
@@ -84,23 +102,27 @@ def balance(settings: Settings, name: str | None) -> None:
 @click.option("--to", metavar="ADDRESS", help="Send it to this address instead.")
 @click.pass_obj
 def withdraw(settings: Settings, name: str | None, to: str | None) -> None:
-    """Pull the account's credit out of the market."""
+    """Pull the account's credit out of the market and the auditor pool."""
     from dlbc import bootstrap
     from dlbc.config import checked_address
 
     config = settings.config(name)
     target = None if to is None else checked_address(to, "--to")
     keys = bootstrap.keys(config, ask_on_terminal())
-    chain = bootstrap.chain(config, keys)
-    credit = chain.credit(keys.address)
-    if credit == 0:
-        raise Refused(f"{keys.address} has no credit in the market; nothing was sent")
-    receipt = chain.withdraw(keys.address) if target is None else chain.withdraw_to(target)
+    chain, pool = bootstrap.chain_and_pool(config, keys)
+    withdrawn, sent = 0, []
+    for owed, source in ((chain.credit(keys.address), chain), (pool.credit(keys.address), pool)):
+        if owed:
+            receipt = source.withdraw(keys.address) if target is None else source.withdraw_to(target)
+            sent.append(receipt.tx_hash)
+            withdrawn += owed
+    if not sent:
+        raise Refused(f"{keys.address} has no credit in the market or its auditor pool; nothing was sent")
     if settings.json:
-        told = {"address": keys.address, "to": target or keys.address, "withdrawnWei": credit, "tx": receipt.tx_hash}
+        told = {"address": keys.address, "to": target or keys.address, "withdrawnWei": withdrawn, "tx": sent}
         render.print_json(told)
     else:
-        click.echo(f"withdrew {render.ether(credit)} to {target or keys.address}")
+        click.echo(f"withdrew {render.ether(withdrawn)} to {target or keys.address}")
 
 
 def _create(settings: Settings, name: str, key: bytes | None) -> None:

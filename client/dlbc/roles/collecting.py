@@ -11,10 +11,31 @@ from functools import partial
 
 from dlbc.core.errors import ContractRefused
 from dlbc.core.types import Address, Receipt, Ruling, TaskId, Verdict, Wei
+from dlbc.core.units import format_amount
 from dlbc.ports import Chain, Pool
-from dlbc.roles.cases import CaseView, OwnBallot, read_ballot, read_cases
+from dlbc.roles.cases import CaseView, OwnBallot, account_of, read_ballot, read_cases
 from dlbc.roles.loop import Report, unheard
 from dlbc.roles.outcome import Outcome
+
+_COLLECTED = ("Pool_NothingToCollect", "Claim_NotDemanded")
+
+
+def collect_task(chain: Chain, pool: Pool, task_id: TaskId, report: Report = unheard) -> Outcome:
+    """Collects everything a task owes the account, and withdraws what pool and market owe it."""
+    me = account_of(pool)
+    chain.task(task_id)
+    parts = (
+        collect_votes(chain, pool, me, report, task_id),
+        collect_bonds(chain, pool, me, report, task_id),
+        close_demands(chain, pool, task_id, me, report),
+        pull_credits(chain, pool, me, report),
+    )
+    receipts = tuple(receipt for part in parts for receipt in part.receipts)
+    if not receipts:
+        return Outcome(f"Task {task_id} owes {me} nothing now; there was nothing to do.")
+    done = ", ".join(part.sentence for part in parts[:3] if part.receipts)
+    arrived = f"{format_amount(parts[3].wei)} arrived on {me}" if parts[3].wei else "no ether was owed"
+    return Outcome(f"{f'{done}; ' if done else ''}{arrived}.", receipts, parts[3].wei)
 
 
 def collect_votes(
@@ -40,7 +61,8 @@ def collect_bonds(
     """Collects the bonds, and shares of struck deposits, of the filer's finished disputes and impeachments."""
     receipts: list[Receipt] = []
     for view in read_cases(chain, pool, task_id):
-        if not view.is_open and pool.has_filed(view.case_id, filer):
+        is_lost = view.case.ruling is Ruling.STANDS
+        if not view.is_open and not is_lost and pool.has_filed(view.case_id, filer):
             call = partial(pool.collect_bond, view.case_id, filer)
             receipts += _sent(call, report, "bond_collected", task_id=view.case.task_id)
     return Outcome(f"{len(receipts)} bonds collected", tuple(receipts))
@@ -58,7 +80,9 @@ def close_demands(chain: Chain, pool: Pool, task_id: TaskId, demander: Address, 
     return Outcome(f"{len(receipts)} demands closed", tuple(receipts))
 
 
-def pull_credits(chain: Chain, pool: Pool, account: Address, report: Report = unheard) -> Outcome:
+def pull_credits(
+    chain: Chain, pool: Pool, account: Address, report: Report = unheard, task_id: TaskId | None = None
+) -> Outcome:
     """Withdraws what pool and market owe the account."""
     receipts: list[Receipt] = []
     total = 0
@@ -72,6 +96,7 @@ def pull_credits(chain: Chain, pool: Pool, account: Address, report: Report = un
             receipts.append(receipt)
             report(
                 "money_arrived",
+                task_id=task_id,
                 source=source,
                 wei=owed,
                 tx=receipt.tx_hash,
@@ -92,11 +117,12 @@ def _collect_call(pool: Pool, view: CaseView, own: OwnBallot, voter: Address) ->
 
 
 def _sent(call: Callable[[], Receipt], report: Report, event: str, **keys: object) -> list[Receipt]:
-    """The receipt; none if it was refused, for anyone may collect for anybody and may have been faster."""
+    """The receipt; none if it is collected already, by us or, as anyone may collect for anybody, by somebody else."""
     try:
         receipt = call()
     except ContractRefused as error:
-        report("refused", do=event, reason=str(error), **keys)
+        if error.name not in _COLLECTED:
+            report("refused", do=event, reason=str(error), **keys)
         return []
     report(event, tx=receipt.tx_hash, gas=receipt.gas_used, **keys)
     return [receipt]

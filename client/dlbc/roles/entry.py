@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dlbc.core import watermark
 from dlbc.core.architecture import tensor_shapes
 from dlbc.core.cid import locator_of
 from dlbc.core.decide import Facts
-from dlbc.core.errors import BadInput, TryLater, VerificationFailed
+from dlbc.core.errors import BadInput, TryLater, Unavailable, VerificationFailed
 from dlbc.core.manifest import Manifest
 from dlbc.core.proofs import (
     commitment,
@@ -27,11 +30,31 @@ from dlbc.core.proofs import (
     slot_root,
 )
 from dlbc.core.records import from_record, hex_bytes, to_record
-from dlbc.core.scoring import PredictionTree, encode_predictions, predictions_root, score_ppm, top1_scores
+from dlbc.core.scoring import (
+    PredictionTree,
+    decode_predictions,
+    encode_predictions,
+    predictions_bytes,
+    predictions_root,
+    score_ppm,
+    top1_scores,
+)
 from dlbc.core.secrets import MinerSecrets, encrypt_recovery
 from dlbc.core.secrets import Recovery as RecoveryBlob
-from dlbc.core.types import ZERO_HASH, Claim, Entry, Hash32, Locator, Receipt, TaskId, TaskPosted, TrainingProof
-from dlbc.ports import Chain, Journal, Keys, Storage, Trainer, TrainHandle, TrainJob, TrainProgress, TrainResult
+from dlbc.core.types import (
+    ZERO_HASH,
+    Claim,
+    ClaimRevealed,
+    Entry,
+    Hash32,
+    Locator,
+    PredictionLeaf,
+    Receipt,
+    TaskId,
+    TaskPosted,
+    TrainingProof,
+)
+from dlbc.ports import Chain, Journal, Keys, Pool, Storage, Trainer, TrainHandle, TrainJob, TrainProgress, TrainResult
 from dlbc.roles.artifacts import (
     fetch_manifest,
     fetch_sealed,
@@ -44,11 +67,13 @@ from dlbc.roles.artifacts import (
 )
 from dlbc.roles.loop import Report
 from dlbc.roles.recovery import Wallet
+from dlbc.roles.refuting import ref_of
 
 ENTRY = "entry"
 CLAIM_ATTEMPTS = 8
 """How often in the reveal window a test set that failed its checks is fetched again."""
 FETCH_SLICE_SECONDS = 20.0
+PREDICTIONS_SECONDS = 10.0
 LAST_CHANCE = 4
 """In the last quarter of the reveal window a claim of zero is revealed, which brings the deposit back."""
 
@@ -58,6 +83,7 @@ class MinerEntry:
     """The doing side of one entry; core.decide says when. `record` mirrors the journal."""
 
     chain: Chain
+    pool: Pool
     storage: Storage
     keys: Keys
     trainer: Trainer
@@ -215,10 +241,29 @@ class MinerEntry:
         secrets = self._own_secrets()
         slot_keys = secrets.slot_keys(self._slots(self._checked_manifest()))
         receipt = self.chain.open(
-            self._proof(), self._revealed_claim(), secrets.seal_key, slot_keys[0], slot_path(slot_keys, 0)
+            self._proof(), self._revealed().claim, secrets.seal_key, slot_keys[0], slot_path(slot_keys, 0)
         )
         self.report("model_opened", task_id=self.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
         return receipt
+
+    def answer(self, entry: Entry) -> list[Receipt]:
+        """Shows every demanded prediction of the own claim, and takes the demands' bonds (M-7)."""
+        self._ensure_proof(entry)
+        claim = self._revealed()
+        indices = {
+            event.index
+            for event in self.pool.demands(self.task_id, self.round)
+            if event.miner == self.keys.address
+            and self.pool.demander(self.task_id, self.round, event.miner, event.index) is not None
+        }
+        tree, predictions, scores = self._claimed_tree(claim)
+        receipts = []
+        for index in sorted(indices):
+            leaf = PredictionLeaf(int(predictions[index]), int(scores[index]))
+            receipt = self.pool.answer(ref_of(claim), index, leaf, tree.path(index))
+            receipts.append(receipt)
+            self.report("prediction_shown", task_id=self.task_id, index=index, tx=receipt.tx_hash, gas=receipt.gas_used)
+        return receipts
 
     # ------------------------------------------------------------------ inside
 
@@ -298,21 +343,12 @@ class MinerEntry:
 
     def _predict(self, committed_test: Hash32) -> None:
         """Builds and publishes the claim and journals it."""
-        manifest = self._checked_manifest()
-        released = self.chain.released(self.task_id, self.round)
-        if released is None:
-            raise TryLater(f"task {self.task_id} shows no release in the node's log yet; try again")
-        test = fetch_test_set(self.storage, self.trainer, manifest, released, committed_test)
-        weights = self.trainer.check_model(
-            self._model_file(manifest), manifest.architecture, max_bytes=manifest.model_bytes
-        )
-        predictions = self.trainer.predict(weights, manifest.architecture, test.x, self.device)
-        scores = top1_scores(predictions, test.y)
+        predictions, scores = self._evaluate(committed_test)
         digest = self._digest()
         tree = PredictionTree(digest, predictions, scores)
         claim = Claim(
             total=tree.total,
-            predictions_root=tree.root(len(test.y)),
+            predictions_root=tree.root(len(scores)),
             predictions=self.storage.add(encode_predictions(predictions, scores)),
         )
         signature = self.keys.sign_typed(score_claim_typed_data(digest, claim, self.chain.chain_id, self.chain.market))
@@ -326,9 +362,39 @@ class MinerEntry:
             "claim_built",
             task_id=self.task_id,
             total=claim.total,
-            samples=len(test.y),
-            score_ppm=score_ppm(claim.total, len(test.y), 1),
+            samples=len(scores),
+            score_ppm=score_ppm(claim.total, len(scores), 1),
         )
+
+    def _evaluate(self, committed_test: Hash32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(predictions, scores) of the own model on the released test set, [n] each."""
+        manifest = self._checked_manifest()
+        released = self.chain.released(self.task_id, self.round)
+        if released is None:
+            raise TryLater(f"task {self.task_id} shows no release in the node's log yet; try again")
+        test = fetch_test_set(self.storage, self.trainer, manifest, released, committed_test)
+        weights = self.trainer.check_model(
+            self._model_file(manifest), manifest.architecture, max_bytes=manifest.model_bytes
+        )
+        predictions = self.trainer.predict(weights, manifest.architecture, test.x, self.device)
+        return predictions, top1_scores(predictions, test.y)
+
+    def _claimed_tree(self, claim: ClaimRevealed) -> tuple[PredictionTree, NDArray[np.int64], NDArray[np.int64]]:
+        """The tree of the own claim and its leaves, from the published file or, if that is lost, from the model."""
+        facts = self.chain.round(self.task_id, self.round)
+        try:
+            size = predictions_bytes(facts.samples)
+            data = self.storage.fetch(claim.claim.predictions, max_bytes=size, timeout=PREDICTIONS_SECONDS)
+            predictions, scores = decode_predictions(data, facts.samples)
+        except (Unavailable, BadInput, VerificationFailed):
+            predictions, scores = self._evaluate(facts.test_commitment)
+        tree = PredictionTree(self._digest(), predictions, scores)
+        if tree.h_top != claim.h_top:
+            raise VerificationFailed(
+                f"own predictions of task {self.task_id}: expected the top hash {claim.h_top.hex()}, found "
+                f"{tree.h_top.hex()}"
+            )
+        return tree, predictions, scores
 
     def _must_save_deposit(self, facts: Facts) -> bool:
         is_late = facts.phase.ends_at - facts.now <= facts.task.reveal_seconds // LAST_CHANCE
@@ -371,10 +437,10 @@ class MinerEntry:
         self.note(stage="recovered", attempt=found.attempt, proof=to_record(found.proof))
         self.report("entry_recovered", task_id=self.task_id, attempt=found.attempt)
 
-    def _revealed_claim(self) -> Claim:
+    def _revealed(self) -> ClaimRevealed:
         for event in self.chain.reveals(self.task_id, self.round):
             if event.proof.miner == self.keys.address:
-                return event.claim
+                return event
         raise TryLater(f"task {self.task_id}: this miner's reveal is not in the node's log yet; is it in sync?")
 
     def _checked_manifest(self) -> Manifest:

@@ -23,11 +23,13 @@ from dlbc.core.decide import (
 from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused, TryLater, VerificationFailed
 from dlbc.core.manifest import Manifest
 from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Entry, Phase, RankedTask, TaskId, TaskPosted, Timestamp
-from dlbc.ports import Chain, Journal, Keys, Storage, Trainer
+from dlbc.ports import Chain, Journal, Keys, Pool, Storage, Trainer
 from dlbc.roles.artifacts import fetch_manifest
+from dlbc.roles.collecting import pull_credits
 from dlbc.roles.entry import ENTRY, MinerEntry, entry_key
 from dlbc.roles.keeper import advance, read_facts
 from dlbc.roles.loop import Report, unheard
+from dlbc.roles.stakes import stake_warning
 
 NO_ENTRY = Entry(ZERO_HASH, 0, 0, False, False, False, False)
 GAS_RESERVE_WEI = 5 * 10**15
@@ -69,6 +71,7 @@ class Miner:
     """One miner's account on one market; `folder` holds its shards and models."""
 
     chain: Chain
+    pool: Pool
     storage: Storage
     keys: Keys
     trainer: Trainer
@@ -126,9 +129,8 @@ class Miner:
                 elif self._has_something_left(task_id, index):
                     self._add(self.chain.task_posted(task_id), index, _new_record(task_id, index) | {"stage": "found"})
                     self.report("entry_found_on_chain", task_id=task_id, round=index)
-        owed = self.chain.credit(self.keys.address)
-        if owed > 0 and not self.entries:
-            self._withdraw(None, owed)
+        if not self.entries:
+            pull_credits(self.chain, self.pool, self.keys.address, self.report)
 
     def _has_something_left(self, task_id: TaskId, index: int) -> bool:
         entry = self.chain.entry(task_id, index, self.keys.address)
@@ -141,6 +143,7 @@ class Miner:
     def _add(self, posted: TaskPosted, index: int, record: dict[str, Any]) -> MinerEntry:
         entry = MinerEntry(
             chain=self.chain,
+            pool=self.pool,
             storage=self.storage,
             keys=self.keys,
             trainer=self.trainer,
@@ -196,6 +199,8 @@ class Miner:
             model_ready=entry.is_sealed,
             gave_up=entry.why_not(facts.now),
             credit=self.chain.credit(me),
+            demanded=facts.round.leader == me and facts.round.open_demands > 0 and entry.round == facts.task.round,
+            pool_credit=self.pool.credit(me),
         )
         decision = decide_miner(facts, mine)
         match decision.do:
@@ -208,6 +213,8 @@ class Miner:
             case Do.NOMINATE:
                 receipt = self.chain.nominate(entry.task_id, me)
                 self.report("claim_nominated", task_id=entry.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
+            case Do.ANSWER:
+                entry.answer(own)
             case Do.OPEN:
                 entry.open(own)
             case Do.ADVANCE:
@@ -215,8 +222,8 @@ class Miner:
             case Do.RECLAIM:
                 receipt = self.chain.reclaim(entry.task_id, entry.round, me)
                 self.report("deposit_reclaimed", task_id=entry.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
-            case Do.WITHDRAW:
-                self._withdraw(entry, mine.credit)
+            case Do.WITHDRAW | Do.WITHDRAW_FROM_POOL:
+                pull_credits(self.chain, self.pool, me, self.report, entry.task_id)
             case Do.FINISH if entry.may_have_paid and not own.commit_seq and not facts.phase.phase.is_cold:
                 # The commit may be on its way, or this node behind. A finished entry would never be looked at again.
                 self.report("waiting", task_id=entry.task_id, why="the commit is not in the node's state")
@@ -244,17 +251,6 @@ class Miner:
         )
         if entry.is_sealed:
             self._note_speed(entry)
-
-    def _withdraw(self, entry: MinerEntry | None, amount: int) -> None:
-        receipt = self.chain.withdraw(self.keys.address)
-        self.report(
-            "money_arrived",
-            task_id=entry.task_id if entry else None,
-            wei=amount,
-            tx=receipt.tx_hash,
-            block=receipt.block_number,
-            gas=receipt.gas_used,
-        )
 
     # ------------------------------------------------------------------ the next task
 
@@ -287,6 +283,9 @@ class Miner:
             posted = candidates[candidate.ranked.task_id][1]
             entry = self._add(posted, 0, _new_record(posted.task_id, 0) | self._fresh_attempt(posted.task_id, 0))
             self.report("task_chosen", task_id=posted.task_id, rank=candidate.ranked.rank)
+            warning = stake_warning(posted.terms.bounty_wei, self.pool.totals()[0])
+            if warning:
+                self.report("warning", task_id=posted.task_id, why=warning)
             self._step(entry)
             return
 

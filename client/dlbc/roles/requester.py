@@ -39,10 +39,12 @@ from dlbc.core.types import (
     Wei,
 )
 from dlbc.core.units import format_amount
-from dlbc.ports import Chain, Dataset, DataSource, Journal, Keys, Storage, Trainer
+from dlbc.ports import Chain, Dataset, DataSource, Journal, Keys, Pool, Storage, Trainer
 from dlbc.roles.artifacts import fetch_manifest, fetch_sealed, store_sealed
+from dlbc.roles.collecting import pull_credits
 from dlbc.roles.keeper import advance, read_facts, report_phase
 from dlbc.roles.loop import Report, unheard
+from dlbc.roles.stakes import stake_warning
 
 SHARD_BYTES = 8 * 2**20
 DRAFT = "draft"
@@ -91,6 +93,7 @@ class Quote:
     test_samples: int
     parameters: int
     stored_bytes: int
+    warning: str  # why the bounty is more than auditors can protect; "" if it is not
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class Requester:
     """One requester's account on one market."""
 
     chain: Chain
+    pool: Pool
     storage: Storage
     keys: Keys
     data: DataSource
@@ -136,6 +140,7 @@ class Requester:
             test_samples=draft.test_set.samples,
             parameters=terms.workload.parameters,
             stored_bytes=terms.workload.data_bytes,
+            warning=stake_warning(terms.bounty_wei, self.pool.totals()[0]),
         )
 
     def post(self, draft: Draft) -> tuple[TaskId, Receipt | None]:
@@ -199,15 +204,14 @@ class Requester:
     def cancel(self, task_id: TaskId) -> list[Receipt]:
         """Takes an uncommitted task back, and the money with it."""
         receipts = [self.chain.cancel(task_id)]
-        if self.chain.credit(self.keys.address) > 0:
-            receipts.append(self.chain.withdraw(self.keys.address))
+        receipts += pull_credits(self.chain, self.pool, self.keys.address, self.report, task_id).receipts
         return receipts
 
     def step(self, task_id: TaskId) -> Decision:
         """One look at one task, and at most one transaction: release, advance or withdraw."""
         facts = read_facts(self.chain, task_id)
         report_phase(self.report, task_id, facts)
-        credit = self.chain.credit(self.keys.address)
+        credit = Wei(self.chain.credit(self.keys.address) + self.pool.credit(self.keys.address))
         decision = decide_requester(facts, credit)
         try:
             if decision.do is Do.RELEASE:
@@ -215,14 +219,7 @@ class Requester:
             elif decision.do is Do.ADVANCE:
                 advance(self.chain, task_id, self.report)
             elif decision.do is Do.WITHDRAW:
-                receipt = self.chain.withdraw(self.keys.address)
-                self.report(
-                    "money_arrived",
-                    wei=credit,
-                    tx=receipt.tx_hash,
-                    block=receipt.block_number,
-                    gas=receipt.gas_used,
-                )
+                pull_credits(self.chain, self.pool, self.keys.address, self.report, task_id)
         except ContractRefused as error:
             # Somebody else was faster, or the block that mined it was a second older: the next look decides anew.
             self.report("refused", task_id=task_id, do=decision.do.value, reason=str(error))

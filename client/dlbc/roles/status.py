@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dlbc.core.decide import Do, MinerFacts, decide_miner
 from dlbc.core.types import ZERO_ADDRESS, Address, Entry, Phase, TaskId
-from dlbc.ports import Chain
+from dlbc.ports import Chain, Pool
 from dlbc.roles.keeper import read_facts
 from dlbc.roles.miner import NO_ENTRY
 
@@ -24,7 +24,7 @@ class EntryStatus:
     next: str
 
 
-def miner_status(chain: Chain, address: Address) -> list[EntryStatus]:
+def miner_status(chain: Chain, pool: Pool, address: Address) -> list[EntryStatus]:
     """Every entry of the address, newest task first."""
     rows = []
     for number in range(chain.task_count(), 0, -1):
@@ -32,11 +32,11 @@ def miner_status(chain: Chain, address: Address) -> list[EntryStatus]:
         for index in range(chain.task(task_id).round + 1):
             entry = chain.entry(task_id, index, address)
             if entry.commit_seq:
-                rows.append(_status(chain, task_id, index, entry, address))
+                rows.append(_status(chain, pool, task_id, index, entry, address))
     return rows
 
 
-def _status(chain: Chain, task_id: TaskId, index: int, entry: Entry, address: Address) -> EntryStatus:
+def _status(chain: Chain, pool: Pool, task_id: TaskId, index: int, entry: Entry, address: Address) -> EntryStatus:
     facts = read_facts(chain, task_id)
     leader = facts.round.leader
     decision = decide_miner(
@@ -49,6 +49,8 @@ def _status(chain: Chain, task_id: TaskId, index: int, entry: Entry, address: Ad
             model_ready=False,
             gave_up="",
             credit=chain.credit(address),
+            demanded=leader == address and facts.round.open_demands > 0,
+            pool_credit=pool.credit(address),
         ),
     )
     phase = Phase.SETTLED if index < facts.task.round else facts.phase.phase

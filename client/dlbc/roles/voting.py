@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dlbc.core.decide import NO_DEADLINE
+from dlbc.core.decide import NO_DEADLINE, AuditorFacts, Ballot, CaseFacts, Do, decide_auditor
 from dlbc.core.errors import ContractRefused, Refused, TryLater, Usage
 from dlbc.core.phases import duration
 from dlbc.core.proofs import ballot_hash, ballot_secret_typed_data, dispute_id, find_verdict
@@ -20,6 +20,7 @@ from dlbc.core.secrets import ballot_salt
 from dlbc.core.types import (
     Address,
     Hash32,
+    Phase,
     Receipt,
     Ruling,
     TaskId,
@@ -30,7 +31,6 @@ from dlbc.core.types import (
 from dlbc.core.units import format_amount
 from dlbc.ports import Chain, Journal, Keys, Pool
 from dlbc.roles.cases import CaseView, OwnBallot, Stage, read_ballot, read_cases
-from dlbc.roles.collecting import collect_votes, pull_credits
 from dlbc.roles.loop import Report, unheard
 from dlbc.roles.outcome import NOTHING, Agree, agreed
 
@@ -42,7 +42,7 @@ RANDOM_SALT = "random_salt"
 class VoteStep:
     """Where one auditor stands in a vote after a step."""
 
-    what: str  # "waits", "committed", "revealed", "resolved", "collected", "missed"
+    what: str  # see _waits, _do and _finished
     sentence: str
     again_at: Timestamp = NO_DEADLINE  # when the next step can be taken; 0 = at once, or there is none
     is_done: bool = False
@@ -63,32 +63,20 @@ class Voter:
     agree: Agree = agreed
 
     def step(self, task_id: TaskId, verdict: Verdict | None) -> VoteStep:
-        """The next step of this account in the votes on a task: commit, reveal, count or collect.
+        """One look at every case of a task, and at most one transaction: cast, open, count, collect or withdraw.
 
         May be called again at any time, after a crash at any line. verdict: needed only while ballots are cast.
-        Raises Refused when there is nothing to vote on, Usage when a verdict is missing.
+        Raises Refused when the ballot says something else already, or can't be opened.
         """
-        collected = collect_votes(self.chain, self.pool, self.keys.address, self.report, task_id)
         views = read_cases(self.chain, self.pool, task_id)
-        open_case = next((view for view in reversed(views) if view.is_open), None)
-        if open_case is None:
-            return self._finished(task_id, views, collected.receipts)
-        now = self.chain.now()
-        match open_case.stage(now):
-            case Stage.WAITS:
-                return VoteStep(
-                    "waits",
-                    f"The vote on {_subject(open_case)} begins in {duration(open_case.start - now)}; more may be filed "
-                    "until then.",
-                    open_case.start,
-                    receipts=collected.receipts,
-                )
-            case Stage.COMMIT:
-                return self._commit(open_case, verdict, now)
-            case Stage.REVEAL:
-                return self._reveal(open_case, now)
-            case _:
-                return self._count(open_case, now)
+        open_case: CaseView | None = None
+        for view in views:
+            decision = decide_auditor(self._case_facts(view), self._own_facts(view, verdict))
+            if decision.do not in (Do.WAIT, Do.FINISH):
+                return self._do(view, decision.do, verdict)
+            if decision.do is Do.WAIT:
+                open_case = view
+        return self._finished(task_id, views) if open_case is None else self._waits(open_case, verdict)
 
     def verdict_of(self, own: OwnBallot) -> tuple[Verdict, bytes]:
         """What a sealed ballot of this account says, and its salt: from the journal, else from the wallet.
@@ -105,20 +93,30 @@ class Voter:
             "home folder of the machine that cast it, before the time to open ballots ends"
         )
 
-    # ------------------------------------------------------------------ one step each
+    # ------------------------------------------------------------------ one step
 
-    def _commit(self, view: CaseView, verdict: Verdict | None, now: Timestamp) -> VoteStep:
-        own = self._ballot(view, view.case.attempt)
-        if own is not None:
-            return self._committed(view, own, verdict, now)
+    def _do(self, view: CaseView, do: Do, verdict: Verdict | None) -> VoteStep:
+        task_id, me = view.case.task_id, self.keys.address
+        match do:
+            case Do.COMMIT_VOTE if verdict is not None:
+                return self._commit(view, verdict)
+            case Do.REVEAL_VOTE:
+                return self._reveal(view)
+            case Do.ADVANCE:
+                return self._count(view)
+            case Do.COLLECT_BOND:
+                receipt, what = self.pool.collect_bond(view.case_id, me), "the bond"
+            case Do.WITHDRAW_FROM_POOL:
+                owed = self.pool.credit(me)
+                receipt, what = self.pool.withdraw(me), format_amount(owed)
+                self.report("money_arrived", task_id=task_id, source="pool", wei=owed, tx=receipt.tx_hash)
+            case _:
+                receipt, what = self._collect(view), "the ballot"
+        self.report("collected", task_id=task_id, call=receipt.call, tx=receipt.tx_hash, gas=receipt.gas_used)
+        return VoteStep("collected", f"Collected {what} of the vote on {_subject(view)}.", receipts=(receipt,))
+
+    def _commit(self, view: CaseView, verdict: Verdict) -> VoteStep:
         lock = self.pool.lock_for(view.case_id, self.keys.address)
-        if lock == 0:
-            raise Refused(self._why_no_weight(view))
-        if verdict is None:
-            raise Usage(
-                f"ballots on {_subject(view)} are cast for another {duration(view.commit_end - now)}: say how with "
-                "--verdict stands, falls or unavailable (`dlbc audit` says what holds)"
-            )
         self.agree(
             f"Vote {verdict.name.lower()!r} on {_subject(view)}? The ballot locks {format_amount(lock)} of the stake, "
             "which is lost if two thirds find otherwise, or if it is not opened in time"
@@ -137,105 +135,166 @@ class Voter:
         self.journal.put(BALLOT, vote.hex(), record)
         receipt = self.pool.commit_vote(view.case_id, ballot)
         self.report("vote_committed", task_id=view.case.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
+        return self._cast(view, verdict, lock, (receipt,))
+
+    def _reveal(self, view: CaseView) -> VoteStep:
         own = self._ballot(view, view.case.attempt)
         if own is None:
-            raise TryLater("the ballot is cast, but not in the node's log yet; run the same command again")
-        return self._committed(view, own, verdict, now, (receipt,))
+            raise TryLater("the ballot is not in the node's log yet; run the same command again")
+        verdict, salt = self.verdict_of(own)
+        receipt = self.pool.reveal_vote(view.case_id, self.keys.address, verdict, own.lock_wei, salt)
+        self.report("vote_revealed", task_id=view.case.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
+        return self._opened(view, verdict, own.lock_wei, (receipt,))
 
-    def _committed(
-        self,
-        view: CaseView,
-        own: OwnBallot,
-        wanted: Verdict | None,
-        now: Timestamp,
-        receipts: tuple[Receipt, ...] = (),
-    ) -> VoteStep:
-        cast, _ = self.verdict_of(own)
+    def _count(self, view: CaseView) -> VoteStep:
+        task_id = view.case.task_id
+        try:
+            receipt = self.chain.advance(task_id)
+        except ContractRefused as error:
+            self.report("refused", task_id=task_id, reason=str(error))
+            return VoteStep("resolved", f"The vote on {_subject(view)} was counted by somebody else.")
+        self.report("task_advanced", task_id=task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
+        return VoteStep("resolved", f"The vote on {_subject(view)} is counted.", receipts=(receipt,))
+
+    def _collect(self, view: CaseView) -> Receipt:
+        """The first vote's ballot if the vote was repeated and it is still there, else the last one's."""
+        me = self.keys.address
+        first, last = self._ballot(view, 0), self._ballot(view, view.case.attempt)
+        if view.case.attempt and first is not None and first.verdict is not Verdict.NONE:
+            return self.pool.collect_vote(view.case_id, 0, me)
+        if last is None:
+            raise TryLater("the ballot is not in the node's log yet; run the same command again")
+        if last.verdict is Verdict.NONE:
+            return self.pool.recover_vote(view.case_id, last.attempt, me, last.ballot, last.lock_wei)
+        return self.pool.collect_vote(view.case_id, last.attempt, me)
+
+    # ------------------------------------------------------------------ nothing to send now
+
+    def _waits(self, view: CaseView, wanted: Verdict | None) -> VoteStep:
+        now, own = self.chain.now(), self._ballot(view, view.case.attempt)
+        match view.stage(now):
+            case Stage.WAITS:
+                begins = duration(view.start - now)
+                return VoteStep(
+                    "waits",
+                    f"The vote on {_subject(view)} begins in {begins}; more may be filed until then.",
+                    view.start,
+                )
+            case Stage.COMMIT if own is not None:
+                cast, _ = self.verdict_of(own)
+                if wanted not in (None, cast):
+                    raise Refused(
+                        f"the ballot on {_subject(view)} says {cast.name.lower()!r} already and can't be changed; "
+                        "nothing was sent"
+                    )
+                return self._cast(view, cast, own.lock_wei)
+            case Stage.COMMIT if self.pool.lock_for(view.case_id, self.keys.address) == 0:
+                return VoteStep("powerless", self._why_no_weight(view), is_done=True)
+            case Stage.COMMIT:
+                return VoteStep(
+                    "asked",
+                    f"Ballots on {_subject(view)} are cast for another {duration(view.commit_end - now)}: say how with "
+                    "--verdict stands, falls or unavailable (`dlbc audit` says what holds).",
+                    view.commit_end,
+                    is_done=True,
+                )
+            case Stage.REVEAL if own is None:
+                return VoteStep(
+                    "missed",
+                    f"Ballots on {_subject(view)} are cast no more, and this account cast none. They are counted in "
+                    f"{duration(view.reveal_end - now)}.",
+                    view.reveal_end,
+                )
+            case Stage.REVEAL if own is not None and own.verdict is Verdict.NONE:
+                self.verdict_of(own)  # says why it can't be opened
+            case Stage.REVEAL if own is not None:
+                return self._opened(view, own.verdict, own.lock_wei)
+        ends = self.chain.phase(view.case.task_id).ends_at
+        return VoteStep(
+            "waits",
+            f"The vote on {_subject(view)} is over; it is counted in {duration(ends - now)}, when every demanded "
+            "prediction is shown or overdue.",
+            ends,
+        )
+
+    def _cast(self, view: CaseView, verdict: Verdict, lock: Wei, receipts: tuple[Receipt, ...] = ()) -> VoteStep:
         told = "is" if receipts else "was already"
-        if wanted is not None and wanted is not cast:
-            raise Refused(
-                f"the ballot on {_subject(view)} says {cast.name.lower()!r} already and can't be changed; nothing was "
-                "sent"
-            )
         return VoteStep(
             "committed",
-            f"The ballot {cast.name.lower()!r} {told} cast, with {format_amount(own.lock_wei)} at stake. It has to be "
-            f"opened: run this again in {duration(view.commit_end - now)}, and within "
+            f"The ballot {verdict.name.lower()!r} {told} cast, with {format_amount(lock)} at stake. It has to be "
+            f"opened: run this again in {duration(view.commit_end - self.chain.now())}, and within "
             f"{duration(view.reveal_end - view.commit_end)} (or add --wait).",
             view.commit_end,
             receipts=receipts,
-            verdict=cast,
-            lock_wei=own.lock_wei,
+            verdict=verdict,
+            lock_wei=lock,
         )
 
-    def _reveal(self, view: CaseView, now: Timestamp) -> VoteStep:
-        own = self._ballot(view, view.case.attempt)
-        left = duration(view.reveal_end - now)
-        if own is None:
-            return VoteStep(
-                "missed",
-                f"Ballots on {_subject(view)} are cast no more, and this account cast none. They are counted in "
-                f"{left}.",
-                view.reveal_end,
-            )
-        receipts: tuple[Receipt, ...] = ()
-        verdict = own.verdict
-        if verdict is Verdict.NONE:
-            verdict, salt = self.verdict_of(own)
-            receipt = self.pool.reveal_vote(view.case_id, self.keys.address, verdict, own.lock_wei, salt)
-            receipts = (receipt,)
-            self.report("vote_revealed", task_id=view.case.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
+    def _opened(self, view: CaseView, verdict: Verdict, lock: Wei, receipts: tuple[Receipt, ...] = ()) -> VoteStep:
         told = "is" if receipts else "was already"
         return VoteStep(
             "revealed",
-            f"The ballot {verdict.name.lower()!r} {told} opened. The vote is counted in {left}; run this again then "
-            "to get the stake back (or add --wait).",
+            f"The ballot {verdict.name.lower()!r} {told} opened. The vote is counted in "
+            f"{duration(view.reveal_end - self.chain.now())}; run this again then to get the stake back (or add "
+            "--wait).",
             view.reveal_end,
             receipts=receipts,
             verdict=verdict,
-            lock_wei=own.lock_wei,
+            lock_wei=lock,
         )
 
-    def _count(self, view: CaseView, now: Timestamp) -> VoteStep:
-        phase = self.chain.phase(view.case.task_id)
-        if not phase.due:
-            return VoteStep(
-                "waits",
-                f"The vote on {_subject(view)} is over; it is counted in {duration(phase.ends_at - now)}, when every "
-                "demanded prediction is shown or overdue.",
-                phase.ends_at,
-            )
-        try:
-            receipt = self.chain.advance(view.case.task_id)
-        except ContractRefused as error:
-            self.report("refused", task_id=view.case.task_id, reason=str(error))  # somebody else was faster
-            return VoteStep("resolved", f"The vote on {_subject(view)} was counted by somebody else.")
-        self.report("task_advanced", task_id=view.case.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
-        return VoteStep("resolved", f"The vote on {_subject(view)} is counted.", receipts=(receipt,))
-
-    def _finished(self, task_id: TaskId, views: list[CaseView], collected: tuple[Receipt, ...]) -> VoteStep:
+    def _finished(self, task_id: TaskId, views: list[CaseView]) -> VoteStep:
         mine = {event.case_id for event in self.pool.ballots_of(self.keys.address)}
-        voted = [view for view in views if view.case_id in mine]
-        if not voted:
+        mine |= {filing.case_id for view in views for filing in view.filings if filing.filer == self.keys.address}
+        own = [view for view in views if view.case_id in mine]
+        if not own:
             phase = self.chain.phase(task_id).phase
-            raise Refused(
-                f"task {task_id} is in {phase.label} and nothing in it is disputed: there is nothing to vote on"
+            return VoteStep(
+                "powerless",
+                f"Task {task_id} is in {phase.label}, and this account has nothing to vote on or to collect in it.",
+                is_done=True,
             )
-        home = pull_credits(self.chain, self.pool, self.keys.address, self.report)
-        lost = sum(own.lock_wei for view in voted for own in self._never_opened(view))
-        ruling = "; ".join(f"{_subject(view)}: {ruling_in_words(view)}" for view in voted)
-        told = "collected" if collected or home.receipts else "was collected already"
-        earned = f", {format_amount(home.wei)} arrived" if home.wei else ""
-        if lost:
-            earned += f"; {format_amount(lost)} are lost with a ballot that was not opened in time"
+        ruling = "; ".join(f"{_subject(view)}: {ruling_in_words(view)}" for view in own)
+        lost = sum(ballot.lock_wei for view in own for ballot in self._never_opened(view))
+        told = f", but {format_amount(lost)} are lost with a ballot that was not opened in time" if lost else ""
         return VoteStep(
-            "collected",
-            f"The vote is over ({ruling}). What it owes this account {told}{earned}.",
+            "finished",
+            f"The vote is over ({ruling}). Everything it owed this account is collected{told}.",
             is_done=True,
-            receipts=(*collected, *home.receipts),
         )
 
     # ------------------------------------------------------------------ inside
+
+    def _case_facts(self, view: CaseView) -> CaseFacts:
+        phase = self.chain.phase(view.case.task_id)
+        return CaseFacts(
+            now=self.chain.now(),
+            case=view.case,
+            windows=(view.start, view.commit_end, view.reveal_end),
+            is_moot=view.is_moot,
+            is_due=phase.due and phase.phase is Phase.VOTING_REVEAL,
+        )
+
+    def _own_facts(self, view: CaseView, verdict: Verdict | None) -> AuditorFacts:
+        """Dividends are another command's: they are weighed by all votes, and these may not all be collected yet."""
+        me = self.keys.address
+        own = self._ballot(view, view.case.attempt)
+        return AuditorFacts(
+            verdict=verdict or Verdict.NONE,
+            lock_wei=self.pool.lock_for(view.case_id, me) if view.is_open else NOTHING,
+            ballot=_state(own),
+            first_ballot=_state(self._ballot(view, 0)),
+            has_salt=own is not None and own.verdict is Verdict.NONE and self._can_open(own),
+            has_filed=self.pool.has_filed(view.case_id, me),
+            pool_credit=self.pool.credit(me),
+        )
+
+    def _can_open(self, own: OwnBallot) -> bool:
+        try:
+            self.verdict_of(own)
+        except Refused:
+            return False
+        return True
 
     def _never_opened(self, view: CaseView) -> list[OwnBallot]:
         found = (self._ballot(view, attempt) for attempt in range(view.case.attempt + 1))
@@ -278,8 +337,14 @@ class Voter:
         pending = f", {format_amount(now.pending_wei)} pending" if now.pending_wei else ""
         return (
             f"{me} has no weight in the vote on {_subject(view)}: {format_amount(then)} were active when weights were "
-            f"fixed, {format_amount(now.active_wei)} are active now{pending}. Stake before the next dispute"
+            f"fixed, {format_amount(now.active_wei)} are active now{pending}. Stake before the next dispute."
         )
+
+
+def _state(own: OwnBallot | None) -> Ballot:
+    if own is None:
+        return Ballot.NONE
+    return Ballot.SEALED if own.verdict is Verdict.NONE else Ballot.OPENED
 
 
 def ruling_in_words(view: CaseView) -> str:

@@ -11,15 +11,20 @@ from typing import Any
 from dlbc.adapters.signatures import recover_signer
 from dlbc.core.decide import Do
 from dlbc.core.task_file import TaskFile, parse_task_file
-from dlbc.core.types import Address, Locator, TaskId
+from dlbc.core.types import Address, Locator, TaskId, Wei
 from dlbc.ports import Keys
 from dlbc.roles.auditor import Auditor
+from dlbc.roles.disputing import Disputer
 from dlbc.roles.miner import Miner, MinerOptions
 from dlbc.roles.models import Models
+from dlbc.roles.refuting import Refuter
 from dlbc.roles.requester import Requester
+from dlbc.roles.stakes import Staker
+from dlbc.roles.voting import Voter
 from fakes.chain import FakeChain, FakeMarket
 from fakes.journal import MemoryJournal
 from fakes.keys import account
+from fakes.pool import FakePool, PoolState
 from fakes.storage import MemoryStorage
 from fakes.trainer import FakeData, FakeTrainer
 
@@ -100,6 +105,11 @@ class World:
     journals: dict[str, MemoryJournal] = field(default_factory=dict)
     events: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     data: FakeData = field(default_factory=FakeData)
+    pool_state: PoolState = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The market's pool."""
+        self.pool_state = PoolState(self.market)
 
     @property
     def task_file(self) -> TaskFile:
@@ -110,6 +120,11 @@ class World:
     def onlooker(self) -> FakeChain:
         """The market as nobody in particular."""
         return FakeChain(self.market)
+
+    @property
+    def pool(self) -> FakePool:
+        """The auditor pool as nobody in particular."""
+        return FakePool(self.pool_state)
 
     def requester(self, name: str = "requester", *, steps: Steps | None = None, keys: Keys | None = None) -> Requester:
         """A requester process. Another one of the same name finds the same journal."""
@@ -122,6 +137,7 @@ class World:
 
         return Requester(
             chain=chain,
+            pool=FaultyPool(self.pool_state, used.address, steps),
             storage=FaultyStorage(self.network, steps),
             keys=used,
             data=self.data,
@@ -144,6 +160,7 @@ class World:
         used, steps = keys or account(name), steps or Steps()
         return Miner(
             chain=self._chain(used.address, steps),
+            pool=FaultyPool(self.pool_state, used.address, steps),
             storage=FaultyStorage(self.network, steps),
             keys=used,
             trainer=trainer or FakeTrainer(noise),
@@ -156,6 +173,52 @@ class World:
     def auditor(self) -> Auditor:
         """An auditor with its own connection to the network."""
         return Auditor(self.onlooker, MemoryStorage(self.network), FakeTrainer(), recover_signer)
+
+    def staker(self, name: str, *, steps: Steps | None = None) -> Staker:
+        """An auditor's stake, as one process sees it."""
+        address, steps = account(name).address, steps or Steps()
+        return Staker(self._chain(address, steps), FaultyPool(self.pool_state, address, steps), self._report(name))
+
+    def voter(self, name: str, *, steps: Steps | None = None, keys: Keys | None = None) -> Voter:
+        """An auditor that votes. Another one of the same name finds the same journal."""
+        used, steps = keys or account(name), steps or Steps()
+        return Voter(
+            self._chain(used.address, steps),
+            FaultyPool(self.pool_state, used.address, steps),
+            used,
+            FaultyJournal(self.journal(name), steps),
+            self._report(name),
+        )
+
+    def disputer(self, name: str, *, steps: Steps | None = None) -> Disputer:
+        """Somebody that objects."""
+        address, steps = account(name).address, steps or Steps()
+        return Disputer(
+            self._chain(address, steps),
+            FaultyPool(self.pool_state, address, steps),
+            FaultyStorage(self.network, steps),
+            self.auditor(),
+            self._report(name),
+        )
+
+    def refuter(self, name: str, *, steps: Steps | None = None) -> Refuter:
+        """Somebody that refutes and demands."""
+        address, steps = account(name).address, steps or Steps()
+        return Refuter(
+            self._chain(address, steps),
+            FaultyPool(self.pool_state, address, steps),
+            MemoryStorage(self.network),
+            FakeTrainer(),
+            self._report(name),
+        )
+
+    def staked(self, *names: str, wei: int = 10 * 10**18) -> None:
+        """These auditors have active stake."""
+        for name in names:
+            self.staker(name).stake(Wei(wei))
+        self.market.now += self.pool_state.params.activation_seconds
+        for name in names:
+            self.staker(name).activate()
 
     def models(self) -> Models:
         """The settled models."""
@@ -223,6 +286,23 @@ class World:
             self.events.append((name, event, keys))
 
         return report
+
+
+class FaultyPool(FakePool):
+    """The same for transactions to the pool."""
+
+    def __init__(self, state: PoolState, account: Address, steps: Steps) -> None:
+        super().__init__(state, account)
+        self._steps = steps
+
+    def _begin(self, call: str) -> Address:
+        self._steps.take(f"before {call}")
+        return super()._begin(call)
+
+    def _end(self, call: str) -> Any:
+        receipt = super()._end(call)
+        self._steps.take(f"after {call}")
+        return receipt
 
 
 class FaultyChain(FakeChain):

@@ -1,0 +1,41 @@
+"""Money is confirmed on a terminal; scripts and `--yes` have said so already."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from dlbc.cli import render
+from dlbc.cli.options import Settings
+
+if TYPE_CHECKING:
+    from dlbc.roles.outcome import Outcome
+
+
+def agree(settings: Settings, yes: bool) -> Callable[[str], None]:
+    """Asks on a terminal, unless --yes or --json was given; says nothing elsewhere."""
+
+    def ask(sentence: str) -> None:
+        if not yes and sys.stdin.isatty() and not settings.json:
+            click.confirm(render.printable(sentence), abort=True, err=True)
+
+    return ask
+
+
+def yes_option(function: Callable[..., object]) -> Callable[..., object]:
+    """The option --yes of commands that spend."""
+    return click.option("--yes", is_flag=True, help="Do not ask before the money leaves.")(function)
+
+
+def tell(settings: Settings, outcome: Outcome, **facts: object) -> None:
+    """What a command did, for people or for scripts."""
+    if settings.json:
+        sent = [
+            {"call": receipt.call, "tx": receipt.tx_hash, "gasUsed": receipt.gas_used} for receipt in outcome.receipts
+        ]
+        render.print_json({**facts, "sent": sent, "wei": outcome.wei, "message": outcome.sentence})
+    else:
+        render.paragraph(outcome.sentence)
