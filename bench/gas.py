@@ -17,8 +17,21 @@ sys.path[:0] = [str(ROOT / "tests" / "python" / "contract"), str(ROOT / "tests" 
 
 from anvil_node import Anvil  # noqa: E402
 from dlbc.adapters.chain import abi  # noqa: E402
-from dlbc.core.types import Receipt  # noqa: E402
-from play import FIRST_MINER, REQUESTER, TREASURY, Play, account  # noqa: E402
+from dlbc.adapters.chain.deploy import CONTRACTS, MADE  # noqa: E402
+from dlbc.core import proofs  # noqa: E402
+from dlbc.core.disputes import dispute_bond  # noqa: E402
+from dlbc.core.types import ZERO_ADDRESS, Ground, Hash32, Locator, Receipt, TaskId, Verdict, Wei  # noqa: E402
+from play import (  # noqa: E402
+    AUDITORS,
+    DISPUTER,
+    ETHER,
+    FIRST_MINER,
+    REQUESTER,
+    Play,
+    Work,
+    account,
+    secret,
+)
 
 RESULTS = ROOT / "bench" / "results" / "gas.json"
 HARDFORK = "prague"
@@ -30,8 +43,20 @@ CALL_LIMITS = {
     "open": 130_000,
     "settle": 240_000,
     "withdraw": 50_000,
+    "stake": 90_000,
+    "dispute": 140_000,
+    "commit vote": 90_000,
+    "reveal vote": 80_000,
+    "resolve: falls": 200_000,
+    "resolve: stands": 200_000,
+    "resolve: repeat": 200_000,
+    "resolve: no quorum": 200_000,
+    "resolve: test set falls": 200_000,
+    "refute": 200_000,
 }
-SIZE_LIMIT = 22_000
+SIZE_LIMIT = 23_000
+TREE_SAMPLES = 10_000
+"""Of the test sets whose predictions are refuted, demanded and shown."""
 
 
 def measure() -> dict[str, Any]:
@@ -45,7 +70,10 @@ def measure() -> dict[str, Any]:
         _two_rounds(play, gas)
         _struck(play, gas)
         _ended_early(play, gas)
-    contracts = {name: abi.load(name) for name in ("TaskMarket", "ModelRegistry", "MarketLens")}
+        _votes(play, gas)
+        _dividends(play, gas)
+        _trees(Play(node, samples=TREE_SAMPLES), gas)
+    contracts = {name: abi.load(name) for name in (*CONTRACTS, *MADE)}
     return {
         "hardfork": HARDFORK,
         "calls": {name: {"gas": used, "limit": CALL_LIMITS.get(name)} for name, used in gas.items()},
@@ -133,7 +161,7 @@ def _struck(play: Play, gas: dict[str, int]) -> None:
         play.reveal(work)
     play.pass_phase(task_id, "Revealing")
     play.pass_phase(task_id, "Opening")
-    _note(gas, "strike", play.requester.advance(task_id))
+    _note(gas, "strike: silent", play.requester.advance(task_id))
     _note(gas, "nominate", play.requester.nominate(task_id, works[1].proof.miner))
     for label in ("Nominating", "Opening"):
         play.pass_phase(task_id, label)
@@ -157,10 +185,130 @@ def _ended_early(play: Play, gas: dict[str, int]) -> None:
 
 def _withdrawals(play: Play, gas: dict[str, int]) -> None:
     """The account itself, somebody else for an account, and to another address; then all credits are nothing."""
-    for index in (REQUESTER, TREASURY, FIRST_MINER + 1):
+    for index in (REQUESTER, FIRST_MINER + 1):
         _note(gas, "withdraw", play.requester.withdraw(account(index).address))
     _note(gas, "withdraw elsewhere", play.chain(FIRST_MINER).withdraw_to(account(8).address))
+    _note(gas, "collect fees", play.pool(DISPUTER).collect_fees())
     assert play.requester.liabilities() == (0, 0)
+
+
+# ------------------------------------------------------------------ the pool
+
+
+def _later(play: Play) -> None:
+    """Two changes of a stake within a second share a checkpoint; figures must not depend on the clock."""
+    play.anvil.move_to(play.anvil.time() + 10)
+
+
+def _votes(play: Play, gas: dict[str, int]) -> None:
+    """Three auditors; every ruling of a claim, and a test set that falls."""
+    stands, falls, missing = Verdict.STANDS, Verdict.FALLS, Verdict.UNAVAILABLE
+    for index in AUDITORS:
+        _note(gas, "stake", play.pool(index).stake(Wei(ETHER)))
+    play.anvil.move_to(play.pool(DISPUTER).stake_of(account(AUDITORS[-1]).address).ready_at)
+    for index in AUDITORS:
+        _later(play)
+        _note(gas, "activate", play.pool(index).activate(account(index).address))
+    for name, verdicts in (("falls", (falls, missing, stands)), ("stands", (stands, stands, falls))):
+        work = play.opened()
+        _note(gas, "dispute", play.dispute(work))
+        _note(gas, "dispute again, with samples", _dispute_with_samples(play, work, AUDITORS[0]))
+        _vote(play, gas, work.case_id, verdicts)
+        _later(play)
+        _note(gas, f"resolve: {name}", play.pool(DISPUTER).resolve(work.proof.task_id))
+        _collect(play, gas, work.case_id, 0, verdicts, (DISPUTER, AUDITORS[0]) if name == "falls" else ())
+    _vote_without_quorum(play, gas)
+    task_id = _released(play)
+    bond = dispute_bond(play.requester.task(task_id).bounty_wei)
+    _note(gas, "impeach", play.pool(DISPUTER).impeach(task_id, Locator(secret("evidence")), bond))
+    case_id = proofs.case_id(task_id, 0, ZERO_ADDRESS)
+    _vote(play, gas, case_id, (falls, missing, stands))
+    _later(play)
+    _note(gas, "resolve: test set falls", play.pool(DISPUTER).resolve(task_id))
+    _collect(play, gas, case_id, 0, (falls, missing, stands), (DISPUTER,))
+
+
+def _vote_without_quorum(play: Play, gas: dict[str, int]) -> None:
+    """Nobody votes, twice; the keeper's call does the counting."""
+    work = play.opened()
+    task_id = work.proof.task_id
+    play.dispute(work)
+    for name in ("repeat", "no quorum"):
+        play.vote(work.case_id, {})
+        _note(gas, f"resolve: {name}", play.pool(DISPUTER).resolve(task_id))
+    _note(gas, "collect bond", play.pool(DISPUTER).collect_bond(work.case_id, account(DISPUTER).address))
+    play.settle(task_id)
+
+
+def _vote(play: Play, gas: dict[str, int], case_id: Hash32, verdicts: tuple[Verdict, ...]) -> None:
+    for index, verdict in zip(AUDITORS, verdicts, strict=True):
+        _note(gas, "commit vote", play.cast(case_id, index, verdict))
+    for index, verdict in zip(AUDITORS, verdicts, strict=True):
+        _note(gas, "reveal vote", play.show(case_id, index, verdict))
+    play.anvil.move_to(play.pool(DISPUTER).windows(case_id)[2])
+
+
+def _collect(
+    play: Play,
+    gas: dict[str, int],
+    case_id: Hash32,
+    attempt: int,
+    verdicts: tuple[Verdict, ...],
+    filers: tuple[int, ...],
+) -> None:
+    for index, verdict in zip(AUDITORS, verdicts, strict=True):
+        _later(play)
+        me = account(index).address
+        name = "collect vote" if verdict is not verdicts[-1] else "collect lost vote"
+        _note(gas, name, play.pool(index).collect_vote(case_id, attempt, me))
+    for index in filers:
+        _note(gas, "collect bond", play.pool(index).collect_bond(case_id, account(index).address))
+
+
+def _dispute_with_samples(play: Play, work: Work, index: int) -> Receipt:
+    """The longest dispute: every ground, eight samples."""
+    task = play.requester.task(work.proof.task_id)
+    samples = [play.samples - 1 - i for i in range(8)]
+    evidence = Locator(secret("evidence"))
+    return play.pool(index).dispute(work.proof.task_id, sum(Ground), evidence, samples, dispute_bond(task.bounty_wei))
+
+
+def _released(play: Play) -> TaskId:
+    task_id = play.post().task_id
+    assert task_id is not None
+    work = play.work(task_id, FIRST_MINER, 350)
+    play.commit(work)
+    play.release(task_id)
+    return task_id
+
+
+def _dividends(play: Play, gas: dict[str, int]) -> None:
+    """Fees are shared, dividends claimed, and a stake leaves."""
+    pool, me = play.pool(AUDITORS[0]), account(AUDITORS[0]).address
+    _later(play)
+    _note(gas, "collect fees", play.pool(DISPUTER).collect_fees())
+    _note(gas, "claim dividends", pool.claim_dividends())
+    _later(play)
+    _note(gas, "unstake", pool.unstake(Wei(ETHER // 2)))
+    play.anvil.move_to(pool.stake_of(me).free_at)
+    _note(gas, "finish unstake", pool.finish_unstake(me))
+
+
+def _trees(play: Play, gas: dict[str, int]) -> None:
+    """A refutation, and demands that are answered and not answered, of 10,000 predictions."""
+    lie = 9_999
+    work = play.opened(9_000, lies=[lie])
+    leaf, path = work.shown(lie)
+    _note(gas, "refute", play.pool(DISPUTER).refute(work.ref, lie, leaf, path, play.label(lie)))
+    work = play.opened(9_000)
+    bond = play.deployment.pool_params.demand_bond_wei
+    for index in (0, lie):
+        _note(gas, "demand", play.pool(DISPUTER).demand(work.ref, index, bond))
+    _note(gas, "answer", play.pool(FIRST_MINER).answer(work.ref, lie, *work.shown(lie)))
+    play.anvil.move_to(play.requester.round(work.proof.task_id, 0).demand_end)
+    _note(gas, "strike: withheld", play.requester.advance(work.proof.task_id))
+    place = (work.proof.task_id, 0, work.proof.miner, 0)
+    _note(gas, "close demand", play.pool(DISPUTER).close_demand(*place))
 
 
 def main() -> int:
