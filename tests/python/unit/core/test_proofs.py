@@ -10,6 +10,7 @@ import pytest
 from dlbc.core import proofs
 from dlbc.core.errors import BadInput
 from dlbc.core.types import (
+    ZERO_ADDRESS,
     ZERO_HASH,
     Address,
     BlockHeader,
@@ -21,6 +22,7 @@ from dlbc.core.types import (
     TestSet,
     Timestamp,
     TrainingProof,
+    Verdict,
     Wei,
     Workload,
 )
@@ -238,6 +240,56 @@ def test_key_hash__32_bytes_or_not__hashed_or_refused() -> None:
     assert keccak(bytes(32)) == proofs.key_hash(bytes(32))
     with pytest.raises(BadInput, match="found 31"):
         proofs.key_hash(bytes(31))
+
+
+VOTER = MINER
+CAST = (Verdict.STANDS, Verdict.FALLS, Verdict.UNAVAILABLE)
+
+
+def test_case_and_dispute_ids__abi_words__agree_with_eth_abi() -> None:
+    """P-54: a case is named by task, round and subject; a repeated vote has another id."""
+    case = proofs.case_id(TaskId(7), 2, MINER)
+
+    assert keccak(encode(["uint256", "uint16", "address"], [7, 2, MINER])) == case
+    assert keccak(encode(["bytes32", "uint8"], [case, 1])) == proofs.dispute_id(case, 1)
+    assert proofs.dispute_id(case, 0) != proofs.dispute_id(case, 1)
+    assert proofs.case_id(TaskId(7), 2, ZERO_ADDRESS) != case
+
+
+@pytest.mark.parametrize("verdict", CAST)
+def test_ballot__every_verdict__sealed_and_opened_as_the_pool_stores_it(verdict: Verdict) -> None:
+    """P-54: H(pool, disputeId, voter, verdict, salt), stored under its lock; once opened, lock and verdict."""
+    ballot = proofs.ballot_hash(MARKET, digest_of(8), VOTER, verdict, digest_of(9))
+    types = ["address", "bytes32", "address", "uint8", "bytes32"]
+    lock = 10**17 + 1
+
+    assert keccak(encode(types, [MARKET, digest_of(8), VOTER, int(verdict), digest_of(9)])) == ballot
+    assert keccak(encode(["bytes32", "uint256"], [ballot, lock])) == proofs.sealed_ballot(ballot, lock)
+    assert proofs.opened_ballot(verdict, lock) == digest_of(lock * 256 + verdict)
+
+
+@pytest.mark.parametrize("verdict", CAST)
+def test_find_verdict__salt_of_the_ballot__the_verdict_it_was_cast_for(verdict: Verdict) -> None:
+    """A lost disk loses no ballot: with the salt from the wallet there are three verdicts to try."""
+    ballot = proofs.ballot_hash(MARKET, digest_of(8), VOTER, verdict, digest_of(9))
+
+    assert proofs.find_verdict(ballot, MARKET, digest_of(8), VOTER, digest_of(9)) is verdict
+    assert proofs.find_verdict(ballot, MARKET, digest_of(8), VOTER, digest_of(10)) is None
+    assert proofs.find_verdict(ballot, MARKET, digest_of(7), VOTER, digest_of(9)) is None
+
+
+def test_ballot_secret_typed_data__any_wallet__can_sign_it_and_it_differs_a_vote() -> None:
+    """The message is complete and JSON-ready, names the vote, and warns."""
+    typed = proofs.ballot_secret_typed_data(digest_of(8), 31337, MARKET)
+    other = proofs.ballot_secret_typed_data(digest_of(9), 31337, MARKET)
+    account = Account.from_key(b"\x01" * 32)
+
+    assert typed == json.loads(json.dumps(typed))
+    assert "never anywhere else" in typed["message"]["warning"]
+    signature = account.sign_typed_data(full_message=typed).signature
+    assert account.address == Account.recover_message(encode_typed_data(full_message=typed), signature=signature)
+    assert signature == account.sign_typed_data(full_message=typed).signature
+    assert signature != account.sign_typed_data(full_message=other).signature
 
 
 def test_block_hash__all_members_in_order__agrees_with_eth_abi() -> None:

@@ -11,7 +11,15 @@ from dataclasses import replace
 import pytest
 from dlbc.core import canonical
 from dlbc.core.errors import BadInput, DlbcError, VerificationFailed
-from dlbc.core.secrets import MAX_RECOVERY_BYTES, MinerSecrets, Recovery, decrypt_recovery, derive, encrypt_recovery
+from dlbc.core.secrets import (
+    MAX_RECOVERY_BYTES,
+    MinerSecrets,
+    Recovery,
+    ballot_salt,
+    decrypt_recovery,
+    derive,
+    encrypt_recovery,
+)
 from dlbc.core.types import ZERO_HASH, Address, Hash32, Locator, TaskId, TrainingProof
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +82,23 @@ def test_derive__v_or_high_s__makes_no_difference() -> None:
     high = (ORDER - 12345).to_bytes(32, "big")
 
     assert SECRETS == derive(R + S + b"\0") == derive(R + high + b"\x1c")
+
+
+def test_ballot_salt__signature__hkdf_of_r_and_s_under_its_own_label() -> None:
+    """P-54: a wallet that signs again finds the salt again; no miner's secret equals it."""
+    salt = ballot_salt(R + S + b"\x1b")
+
+    assert expanded(R + S, "dlbc/v1/ballot") == salt
+    assert salt == ballot_salt(R + (ORDER - 12345).to_bytes(32, "big") + b"\x1c")
+    assert salt not in every_secret(SECRETS)
+    assert expanded(bytes(32), "dlbc/v1/ballot") == ballot_salt(bytes(32))
+
+
+@pytest.mark.parametrize("signature", [b"", bytes(64), R + ORDER.to_bytes(32, "big") + b"\x1b"])
+def test_ballot_salt__not_a_signature__refused(signature: bytes) -> None:
+    """A salt that could not be found again is never used."""
+    with pytest.raises(BadInput, match="signature: expected"):
+        ballot_salt(signature)
 
 
 def test_derive__random_bytes_instead__another_material() -> None:
