@@ -40,14 +40,50 @@ contract AuditorPool is IAuditorPool {
     using LedgerLib for LedgerLib.Ledger;
     using SnapshotLib for SnapshotLib.Trace;
 
+    uint16 private constant ALL_GROUNDS = 127;
+    uint16 private constant SAMPLES_GROUND = 64;
+
     /// @dev Of all auditors together.
     struct Totals {
         // slot 0
         uint96 activeWei;
-        uint160 index; // dividends per active wei since deployment, x 2^64, modulo 2^160
+        // Dividends per active wei x 2^64, modulo 2^160. It starts at 1, so that a stake's paidIndex takes its slot
+        // when the stake is activated and not in the auditor's first vote.
+        uint160 index;
         // slot 1
         uint96 waitingWei; // dividends not shared out yet
         uint96 sharedWei; // shared out, and not yet in anybody's accruedWei
+        uint64 votes; // number of _voteTimes
+    }
+
+    /// @dev What is stored of a Case. A filer's bond is stored with its filing: all bonds of a case are equal.
+    struct Dispute {
+        // slot 0
+        uint96 openWei; // until the ruling: locks of the present attempt; then: of winners that have not collected
+        uint32 filers;
+        uint40 voteStart; // of the present attempt
+        uint40 snapshotAt;
+        uint8 attempt;
+        Ruling ruling;
+        uint16 grounds;
+        // slot 1
+        uint64 taskId;
+        uint16 round;
+        address subject;
+    }
+
+    /// @dev What is stored of a Tally, and the pots. Most votes write slot 0, and slot 2 when they are resolved.
+    struct Count {
+        // slot 0: locks of revealed ballots
+        uint96 standsWei;
+        uint96 fallsWei;
+        // slot 1
+        uint96 unavailableWei;
+        uint96 unrevealedWei; // known once the vote is resolved
+        // slot 2: what is left to collect
+        uint96 potWei; // of the winners, beside their own locks
+        uint96 filerPotWei; // of the filers, beside their bonds
+        uint32 filersLeft;
     }
 
     /// @inheritdoc IAuditorPool
@@ -65,12 +101,12 @@ contract AuditorPool is IAuditorPool {
     Totals private _totals;
     SnapshotLib.Trace private _totalTrace;
     /// @dev When first votes were resolved that auditors of that moment could take part in (P-60).
-    uint40[] private _voteTimes;
+    SnapshotLib.Times private _voteTimes;
     mapping(address auditor => Stake) private _stakes;
     mapping(address auditor => SnapshotLib.Trace) private _traces;
-    mapping(bytes32 caseId => Case) private _cases;
-    mapping(bytes32 caseId => mapping(address filer => bool)) private _filings;
-    mapping(bytes32 disputeId => Tally) private _tallies;
+    mapping(bytes32 caseId => Dispute) private _cases;
+    mapping(bytes32 caseId => mapping(address filer => uint256 bondWei)) private _filings;
+    mapping(bytes32 disputeId => Count) private _counts;
     /// @dev See BallotLib: sealed, then opened, then deleted when collected.
     mapping(bytes32 disputeId => mapping(address voter => bytes32)) private _ballots;
     mapping(bytes32 demandId => address demander) private _demands;
@@ -87,6 +123,7 @@ contract AuditorPool is IAuditorPool {
         LOCK_BPS = params_.lockBps;
         DEMAND_BOND_WEI = params_.demandBondWei;
         VOTE_SECONDS = marketParams.voteSeconds;
+        _totals.index = 1;
     }
 
     // ---------------------------------------------------------------- STAKE, ACTIVATE, UNSTAKE
@@ -121,8 +158,9 @@ contract AuditorPool is IAuditorPool {
         _collectFees();
         // Effect
         uint96 amountWei = own.pendingWei;
-        // Nobody is held to a vote in which it had no weight: one that counts when it is resolved took its snapshot at most
-        // unbondingSeconds before. Dividends that still wait for the votes before an absence keep their count.
+        // Nobody is held to a vote in which it had no weight: one that counts when it is resolved took its snapshot at
+        // most unbondingSeconds before. Dividends from before an absence are still weighed by the votes of then, or
+        // leaving and coming back with one wei would free them from it.
         if (own.activeWei == 0 && own.accruedWei == 0) {
             own.countedFrom = uint40(block.timestamp + UNBONDING_SECONDS);
         }
@@ -178,8 +216,8 @@ contract AuditorPool is IAuditorPool {
         _totalTrace.push(uint40(block.timestamp), totalWei);
     }
 
-    /// @dev Out of the active stake. The traces are the caller's to write: a lock leaves none, for a ballot cannot weigh
-    /// more than the stake that is still there.
+    /// @dev Out of the active stake. The traces are the caller's to write: a lock leaves none, for a ballot cannot
+    /// weigh more than the stake that is still there.
     function _takeActive(Stake storage own, uint256 amountWei) private {
         _accrue(own);
         own.activeWei = uint96(own.activeWei - amountWei);
@@ -194,8 +232,8 @@ contract AuditorPool is IAuditorPool {
 
     // ---------------------------------------------------------------- DIVIDENDS
 
-    /// @dev Whatever the market pays is dividends until a ruling says otherwise. Anyone may make it pay, so it is booked
-    /// here and not where we ask for it.
+    /// @dev Whatever the market pays is dividends until a ruling says otherwise. Anyone may make it pay, so it is
+    /// booked here and not where we ask for it.
     receive() external payable {
         // Check
         if (msg.sender != address(market)) revert Errors.Pool_NotMarket(msg.sender, address(market));
@@ -223,7 +261,8 @@ contract AuditorPool is IAuditorPool {
         _totals.sharedWei += uint96(sharedWei);
     }
 
-    /// @dev The market pays nobody else in this call, and it can't fail: its ledger holds the credit, receive() takes it.
+    /// @dev The market pays nobody else in this call, and it can't fail: its ledger holds the credit, receive() takes
+    /// it.
     function _pull() private {
         if (market.creditOf(address(this)) != 0) market.withdraw(address(this));
     }
@@ -238,7 +277,7 @@ contract AuditorPool is IAuditorPool {
         if (accruedWei == 0) revert Errors.Pool_NothingAccrued(msg.sender);
         uint40 countedFrom = own.countedFrom;
         uint256 ballots = own.ballots;
-        uint256 votes = SnapshotLib.countAfter(_voteTimes, countedFrom);
+        uint256 votes = _votesAfter(countedFrom);
         (uint256 paidWei, uint256 returnedWei) = StakeLib.weighByVotes(accruedWei, ballots, votes);
         // Effect
         own.accruedWei = 0;
@@ -278,7 +317,9 @@ contract AuditorPool is IAuditorPool {
         returns (bytes32 caseId)
     {
         // Check
-        rules.checkGrounds(taskId, grounds, samples);
+        if (grounds == 0 || grounds > ALL_GROUNDS) revert Errors.Pool_WrongGrounds(grounds, ALL_GROUNDS);
+        if (grounds & SAMPLES_GROUND != 0) rules.checkSamples(taskId, samples);
+        else if (samples.length != 0) revert Errors.Pool_WrongSamples(samples.length, 0, 0);
         // Effect
         uint16 index;
         address miner;
@@ -300,13 +341,12 @@ contract AuditorPool is IAuditorPool {
         uint256 bondWei = VotePayoutLib.bondUp(bountyWei);
         if (msg.value != bondWei) revert Errors.Pool_WrongValue(msg.value, bondWei);
         caseId = BallotLib.caseId(taskId, index, subject);
-        if (_filings[caseId][msg.sender]) revert Errors.Pool_AlreadyFiled(msg.sender);
+        if (_filings[caseId][msg.sender] != 0) revert Errors.Pool_AlreadyFiled(msg.sender);
         // Effect
         _ledger.lock(msg.value);
-        _filings[caseId][msg.sender] = true;
-        Case storage case_ = _cases[caseId];
+        _filings[caseId][msg.sender] = msg.value;
+        Dispute storage case_ = _cases[caseId];
         if (case_.filers == 0) {
-            case_.bondWei = uint96(bondWei);
             case_.voteStart = voteStart;
             case_.snapshotAt = snapshotAt;
             case_.taskId = uint64(taskId);
@@ -321,7 +361,7 @@ contract AuditorPool is IAuditorPool {
 
     /// @inheritdoc IAuditorPool
     function commitVote(bytes32 caseId, bytes32 ballot) external {
-        Case storage case_ = _load(caseId);
+        Dispute storage case_ = _load(caseId);
         Stake storage own = _stakes[msg.sender];
         uint8 attempt = case_.attempt;
         bytes32 disputeId = BallotLib.disputeId(caseId, attempt);
@@ -335,14 +375,14 @@ contract AuditorPool is IAuditorPool {
         if (lockWei == 0) revert Errors.Pool_NoWeight(msg.sender, snapshotWei, own.activeWei);
         // Effect
         _takeActive(own, lockWei);
-        _tallies[disputeId].committedWei += uint96(lockWei);
+        case_.openWei += uint96(lockWei);
         _ballots[disputeId][msg.sender] = BallotLib.seal(ballot, lockWei);
         emit VoteCommitted(caseId, attempt, msg.sender, ballot, lockWei);
     }
 
     /// @inheritdoc IAuditorPool
     function revealVote(bytes32 caseId, address voter, Verdict verdict, uint256 lockWei, bytes32 salt) external {
-        Case storage case_ = _load(caseId);
+        Dispute storage case_ = _load(caseId);
         uint8 attempt = case_.attempt;
         bytes32 disputeId = BallotLib.disputeId(caseId, attempt);
         // Check
@@ -354,10 +394,10 @@ contract AuditorPool is IAuditorPool {
         if (given != stored) revert Errors.Pool_WrongBallot(given, stored);
         // Effect
         _ballots[disputeId][voter] = BallotLib.pack(verdict, lockWei);
-        Tally storage tally = _tallies[disputeId];
-        if (verdict == Verdict.Stands) tally.standsWei += uint96(lockWei);
-        else if (verdict == Verdict.Falls) tally.fallsWei += uint96(lockWei);
-        else tally.unavailableWei += uint96(lockWei);
+        Count storage count = _counts[disputeId];
+        if (verdict == Verdict.Stands) count.standsWei += uint96(lockWei);
+        else if (verdict == Verdict.Falls) count.fallsWei += uint96(lockWei);
+        else count.unavailableWei += uint96(lockWei);
         emit VoteRevealed(caseId, attempt, voter, verdict, lockWei);
     }
 
@@ -365,16 +405,16 @@ contract AuditorPool is IAuditorPool {
 
     /// @inheritdoc IAuditorPool
     function resolve(uint256 taskId) external returns (Ruling ruling) {
-        (bytes32 caseId, address defendant) = rules.disputed(taskId);
-        Case storage case_ = _load(caseId);
-        uint8 attempt = case_.attempt;
+        (bytes32 caseId, address defendant, uint256 bondWei) = rules.disputed(taskId);
+        Dispute storage case_ = _load(caseId);
         // Check
         if (case_.ruling != Ruling.None) revert Errors.Pool_AlreadyResolved(caseId);
         (,, uint40 revealEnd) = _windows(case_);
         _checkWindow(revealEnd, type(uint40).max);
         // Effect
-        ruling = _count(caseId, case_);
-        // Interaction: the market is ours and calls nobody; what it grants the voters is needed to share it
+        Count storage count = _counts[BallotLib.disputeId(caseId, case_.attempt)];
+        ruling = _count(caseId, case_, count);
+        // Interaction: the market is ours and calls nobody; what it forfeits to the voters is needed to share it
         uint256 forfeitWei = market.conclude(taskId, ruling);
         // Effect
         if (ruling == Ruling.Repeat) {
@@ -382,62 +422,66 @@ contract AuditorPool is IAuditorPool {
             case_.voteStart = uint40(block.timestamp);
         } else {
             case_.ruling = ruling;
-            _share(case_, _tallies[BallotLib.disputeId(caseId, attempt)], ruling, forfeitWei, defendant);
+            if (ruling == Ruling.Falls) _shareForfeit(case_, count, forfeitWei);
+            else if (ruling == Ruling.Stands) _shareBonds(case_, count, bondWei, defendant);
+            else if (ruling == Ruling.NoQuorum) _payUnheard(case_, bondWei, defendant);
         }
     }
 
-    /// @dev Counts the ballots of the present attempt. Whoever did not open its own has lost it.
-    function _count(bytes32 caseId, Case storage case_) private returns (Ruling ruling) {
-        uint8 attempt = case_.attempt;
-        Tally storage tally = _tallies[BallotLib.disputeId(caseId, attempt)];
+    /// @dev Counts the ballots of the present attempt. Who did not open its own has lost it.
+    function _count(bytes32 caseId, Dispute storage case_, Count storage count) private returns (Ruling ruling) {
         (uint96 standsWei, uint96 fallsWei, uint96 unavailableWei) =
-            (tally.standsWei, tally.fallsWei, tally.unavailableWei);
-        uint256 snapshotWei = _totalTrace.amountAt(case_.snapshotAt);
+            (count.standsWei, count.fallsWei, count.unavailableWei);
+        uint8 attempt = case_.attempt;
+        uint40 snapshotAt = case_.snapshotAt;
+        uint256 snapshotWei = _totalTrace.amountAt(snapshotAt);
         ruling = TallyLib.rulingOf(standsWei, fallsWei, unavailableWei, snapshotWei, LOCK_BPS, attempt);
-        uint96 unrevealedWei = tally.committedWei - standsWei - fallsWei - unavailableWei;
-        if (unrevealedWei != 0) _totals.waitingWei += unrevealedWei;
-        // later snapshots see what is locked or lost as gone
-        uint96 totalWei = _totals.activeWei;
-        if (_totalTrace.latest() != totalWei) _totalTrace.push(uint40(block.timestamp), totalWei);
-        // a vote this late could count against somebody who joined after its snapshot (see _activate)
-        if (attempt == 0 && block.timestamp <= uint256(case_.snapshotAt) + UNBONDING_SECONDS) {
-            _voteTimes.push(uint40(block.timestamp));
+        uint96 unrevealedWei = case_.openWei - standsWei - fallsWei - unavailableWei;
+        case_.openWei = 0;
+        if (unrevealedWei != 0) {
+            count.unrevealedWei = unrevealedWei;
+            _totals.waitingWei += unrevealedWei;
+        }
+        // later than that, it could count against somebody who joined after its snapshot (see _activate)
+        if (attempt == 0 && block.timestamp <= uint256(snapshotAt) + UNBONDING_SECONDS) {
+            _voteTimes.times[_totals.votes++] = uint40(block.timestamp);
         }
         emit VoteResolved(caseId, attempt, ruling, standsWei, fallsWei, unavailableWei, snapshotWei);
     }
 
-    /// @dev Makes the pots of a final ruling, and credits whom the dispute wronged (P-45, P-55).
-    function _share(Case storage case_, Tally storage tally, Ruling ruling, uint256 forfeitWei, address defendant)
-        private
-    {
-        bool isClaim = case_.subject != address(0);
-        if (ruling == Ruling.Falls) {
-            // Interaction: what was forfeited comes in with everything else that the market owes
-            _pull();
-            // Effect
-            _totals.waitingWei -= uint96(forfeitWei);
-            (uint256 filersWei, uint256 votersWei) = VotePayoutLib.falls(forfeitWei, tally.standsWei, isClaim);
-            tally.potWei = uint96(votersWei);
-            tally.winnersWei = tally.fallsWei + tally.unavailableWei;
-            case_.filerPotWei = uint96(filersWei);
-            case_.filersLeft = case_.filers;
-        } else if (ruling == Ruling.Stands) {
-            uint256 bondsWei = uint256(case_.bondWei) * case_.filers;
-            (uint256 defendantWei, uint256 votersWei) = VotePayoutLib.stands(bondsWei, tally.fallsWei);
-            tally.potWei = uint96(votersWei);
-            tally.winnersWei = tally.standsWei;
-            _ledger.credit(defendant, defendantWei, case_.taskId);
-        } else if (ruling == Ruling.NoQuorum) {
-            (uint256 defendantWei,) = VotePayoutLib.noQuorum(case_.bondWei, isClaim);
-            _ledger.credit(defendant, defendantWei * case_.filers, case_.taskId);
-        }
+    /// @dev It falls: what the market forfeited is for the filers and the voters that said so (P-45, P-55).
+    function _shareForfeit(Dispute storage case_, Count storage count, uint256 forfeitWei) private {
+        // Interaction: it comes in with everything else that the market owes, and out of that
+        _pull();
+        // Effect
+        _totals.waitingWei -= uint96(forfeitWei);
+        (uint256 filersWei, uint256 votersWei) =
+            VotePayoutLib.falls(forfeitWei, count.standsWei, case_.subject != address(0));
+        case_.openWei = count.fallsWei + count.unavailableWei;
+        count.potWei = uint96(votersWei);
+        count.filerPotWei = uint96(filersWei);
+        count.filersLeft = case_.filers;
+    }
+
+    /// @dev It stands: the bonds are for whom they wronged and the voters that said so.
+    function _shareBonds(Dispute storage case_, Count storage count, uint256 bondWei, address defendant) private {
+        (uint256 defendantWei, uint256 votersWei) = VotePayoutLib.stands(bondWei * case_.filers, count.fallsWei);
+        case_.openWei = count.standsWei;
+        count.potWei = uint96(votersWei);
+        _ledger.credit(defendant, defendantWei, case_.taskId);
+    }
+
+    /// @dev Nobody came to vote, twice: a part of the bonds is for a leader that had to wait.
+    function _payUnheard(Dispute storage case_, uint256 bondWei, address defendant) private {
+        (uint256 defendantWei,) = VotePayoutLib.noQuorum(bondWei, case_.subject != address(0));
+        _ledger.credit(defendant, defendantWei * case_.filers, case_.taskId);
     }
 
     // ---------------------------------------------------------------- COLLECT
 
     /// @inheritdoc IAuditorPool
     function collectVote(bytes32 caseId, uint8 attempt, address voter) external {
-        Case storage case_ = _load(caseId);
+        Dispute storage case_ = _load(caseId);
         bytes32 disputeId = BallotLib.disputeId(caseId, attempt);
         // Check
         Ruling ruling = _rulingOf(case_, attempt);
@@ -448,23 +492,26 @@ contract AuditorPool is IAuditorPool {
         delete _ballots[disputeId][voter];
         Stake storage own = _stakes[voter];
         if (attempt == 0 && ruling != Ruling.None && own.ballots != type(uint24).max) ++own.ballots;
-        uint256 shareWei = TallyLib.hasWon(ruling, verdict) ? _takeShare(_tallies[disputeId], lockWei) : 0;
+        uint256 shareWei = TallyLib.hasWon(ruling, verdict) ? _takeShare(case_, _counts[disputeId], lockWei) : 0;
         if (TallyLib.hasLost(ruling, verdict)) lockWei = 0;
         else _addActive(voter, own, lockWei);
         _ledger.credit(voter, shareWei, case_.taskId);
         emit VoteCollected(caseId, attempt, voter, lockWei, shareWei);
     }
 
-    function _takeShare(Tally storage tally, uint256 lockWei) private returns (uint256 shareWei) {
-        (uint256 potWei, uint256 winnersWei) = (tally.potWei, tally.winnersWei);
+    function _takeShare(Dispute storage case_, Count storage count, uint256 lockWei)
+        private
+        returns (uint256 shareWei)
+    {
+        (uint256 potWei, uint256 winnersWei) = (count.potWei, case_.openWei);
         shareWei = VotePayoutLib.shareDown(potWei, lockWei, winnersWei);
-        tally.potWei = uint96(potWei - shareWei);
-        tally.winnersWei = uint96(winnersWei - lockWei);
+        count.potWei = uint96(potWei - shareWei);
+        case_.openWei = uint96(winnersWei - lockWei);
     }
 
     /// @inheritdoc IAuditorPool
     function recoverVote(bytes32 caseId, uint8 attempt, address voter, bytes32 ballot, uint256 lockWei) external {
-        Case storage case_ = _load(caseId);
+        Dispute storage case_ = _load(caseId);
         bytes32 disputeId = BallotLib.disputeId(caseId, attempt);
         // Check
         if (_rulingOf(case_, attempt) != Ruling.None) revert Errors.Pool_NothingToCollect(voter);
@@ -480,16 +527,16 @@ contract AuditorPool is IAuditorPool {
 
     /// @inheritdoc IAuditorPool
     function collectBond(bytes32 caseId, address filer) external {
-        Case storage case_ = _load(caseId);
+        Dispute storage case_ = _load(caseId);
+        uint256 amountWei = _filings[caseId][filer];
         Ruling ruling = case_.ruling;
         // Check
         if (ruling == Ruling.None) _checkMoot(caseId, case_);
-        if (ruling == Ruling.Stands || !_filings[caseId][filer]) revert Errors.Pool_NothingToCollect(filer);
+        if (ruling == Ruling.Stands || amountWei == 0) revert Errors.Pool_NothingToCollect(filer);
         // Effect
         delete _filings[caseId][filer];
-        uint256 amountWei = case_.bondWei;
         if (ruling == Ruling.Falls) {
-            amountWei += _takeFilerShare(case_);
+            amountWei += _takeFilerShare(_counts[BallotLib.disputeId(caseId, case_.attempt)]);
         } else if (ruling == Ruling.NoQuorum) {
             (, amountWei) = VotePayoutLib.noQuorum(amountWei, case_.subject != address(0));
         }
@@ -497,12 +544,11 @@ contract AuditorPool is IAuditorPool {
         emit BondCollected(caseId, filer, amountWei);
     }
 
-    /// @dev All bonds of a case are equal, and so are its filers' shares.
-    function _takeFilerShare(Case storage case_) private returns (uint256 shareWei) {
-        uint256 potWei = case_.filerPotWei;
-        shareWei = VotePayoutLib.shareDown(potWei, 1, case_.filersLeft);
-        case_.filerPotWei = uint96(potWei - shareWei);
-        --case_.filersLeft;
+    function _takeFilerShare(Count storage count) private returns (uint256 shareWei) {
+        (uint96 potWei, uint32 filersLeft) = (count.filerPotWei, count.filersLeft);
+        shareWei = VotePayoutLib.shareDown(potWei, 1, filersLeft);
+        count.filerPotWei = uint96(potWei - shareWei);
+        count.filersLeft = filersLeft - 1;
     }
 
     // ---------------------------------------------------------------- REFUTE
@@ -622,7 +668,7 @@ contract AuditorPool is IAuditorPool {
     function dividendOf(address auditor) external view returns (uint256 accruedWei, uint256 ballots, uint256 votes) {
         Stake storage own = _stakes[auditor];
         accruedWei = own.accruedWei + StakeLib.earnedDown(own.activeWei, _totals.index, own.paidIndex);
-        return (accruedWei, own.ballots, SnapshotLib.countAfter(_voteTimes, own.countedFrom));
+        return (accruedWei, own.ballots, _votesAfter(own.countedFrom));
     }
 
     /// @inheritdoc IAuditorPool
@@ -637,12 +683,41 @@ contract AuditorPool is IAuditorPool {
 
     /// @inheritdoc IAuditorPool
     function caseOf(bytes32 caseId) external view returns (Case memory) {
-        return _cases[caseId];
+        Dispute storage case_ = _cases[caseId];
+        Count storage count = _counts[BallotLib.disputeId(caseId, case_.attempt)];
+        return Case({
+            bondWei: uint96(rules.bondOf(case_.taskId)),
+            filers: case_.filers,
+            voteStart: case_.voteStart,
+            snapshotAt: case_.snapshotAt,
+            attempt: case_.attempt,
+            ruling: case_.ruling,
+            grounds: case_.grounds,
+            taskId: case_.taskId,
+            round: case_.round,
+            subject: case_.subject,
+            filerPotWei: count.filerPotWei,
+            filersLeft: count.filersLeft
+        });
     }
 
     /// @inheritdoc IAuditorPool
     function tallyOf(bytes32 caseId, uint8 attempt) external view returns (Tally memory) {
-        return _tallies[BallotLib.disputeId(caseId, attempt)];
+        Dispute storage case_ = _cases[caseId];
+        Count storage count = _counts[BallotLib.disputeId(caseId, attempt)];
+        // openWei is the locks of all ballots while their vote runs, and of the winners from its ruling on
+        uint96 openWei = attempt == case_.attempt ? case_.openWei : 0;
+        bool isRunning = _rulingOf(case_, attempt) == Ruling.None;
+        return Tally({
+            committedWei: isRunning
+                ? openWei
+                : count.standsWei + count.fallsWei + count.unavailableWei + count.unrevealedWei,
+            standsWei: count.standsWei,
+            fallsWei: count.fallsWei,
+            unavailableWei: count.unavailableWei,
+            potWei: count.potWei,
+            winnersWei: isRunning ? 0 : openWei
+        });
     }
 
     /// @inheritdoc IAuditorPool
@@ -663,7 +738,7 @@ contract AuditorPool is IAuditorPool {
 
     /// @inheritdoc IAuditorPool
     function hasFiled(bytes32 caseId, address filer) external view returns (bool) {
-        return _filings[caseId][filer];
+        return _filings[caseId][filer] != 0;
     }
 
     /// @inheritdoc IAuditorPool
@@ -692,13 +767,17 @@ contract AuditorPool is IAuditorPool {
 
     // ---------------------------------------------------------------- loads and checks
 
-    function _load(bytes32 caseId) private view returns (Case storage case_) {
+    function _votesAfter(uint256 time) private view returns (uint256) {
+        return SnapshotLib.countAfter(_voteTimes, _totals.votes, time);
+    }
+
+    function _load(bytes32 caseId) private view returns (Dispute storage case_) {
         case_ = _cases[caseId];
         if (case_.filers == 0) revert Errors.Pool_UnknownCase(caseId);
     }
 
     /// @dev Of the present attempt.
-    function _windows(Case storage case_) private view returns (uint40 start, uint40 commitEnd, uint40 revealEnd) {
+    function _windows(Dispute storage case_) private view returns (uint40 start, uint40 commitEnd, uint40 revealEnd) {
         start = case_.voteStart;
         uint256 length = uint256(VOTE_SECONDS) << case_.attempt;
         commitEnd = uint40(start + length);
@@ -712,13 +791,14 @@ contract AuditorPool is IAuditorPool {
     }
 
     /// @dev A case has gone past an attempt only by its repeat.
-    function _rulingOf(Case storage case_, uint8 attempt) private view returns (Ruling) {
+    function _rulingOf(Dispute storage case_, uint8 attempt) private view returns (Ruling) {
         if (attempt < case_.attempt) return Ruling.Repeat;
         return attempt == case_.attempt ? case_.ruling : Ruling.None;
     }
 
-    /// @dev Without a ruling, everything goes back iff the claim was struck meanwhile: refuted, or a demand withheld (P-58).
-    function _checkMoot(bytes32 caseId, Case storage case_) private view {
+    /// @dev Without a ruling, everything goes back iff the claim was struck meanwhile: refuted, or a demand withheld
+    /// (P-58).
+    function _checkMoot(bytes32 caseId, Dispute storage case_) private view {
         if (!market.entryOf(case_.taskId, case_.round, case_.subject).isStruck) {
             revert Errors.Pool_NotResolved(caseId);
         }

@@ -8,6 +8,7 @@ import {Errors} from "./libraries/Errors.sol";
 import {MerkleLib} from "./libraries/MerkleLib.sol";
 import {ProofLib} from "./libraries/ProofLib.sol";
 import {RefutationLib} from "./libraries/RefutationLib.sol";
+import {VotePayoutLib} from "./libraries/VotePayoutLib.sol";
 import {ClaimRef, Fault, LabelProof, PredictionLeaf, Round, SumNode, Task, Vote} from "./types/Task.sol";
 
 /// @title PoolRules
@@ -15,9 +16,7 @@ import {ClaimRef, Fault, LabelProof, PredictionLeaf, Round, SumNode, Task, Vote}
 /// against the pool's code size.
 /// Holds no state and no money.
 contract PoolRules is IPoolRules {
-    uint16 private constant ALL_GROUNDS = 127;
-    uint16 private constant SAMPLES_GROUND = 64;
-    uint256 private constant MAX_DISPUTED_SAMPLES = 8;
+    uint256 private constant MAX_DISPUTED = 8;
 
     ITaskMarket private immutable MARKET;
 
@@ -26,29 +25,30 @@ contract PoolRules is IPoolRules {
     }
 
     /// @inheritdoc IPoolRules
-    function checkGrounds(uint256 taskId, uint16 grounds, uint40[] calldata samples) external view {
-        if (grounds == 0 || grounds > ALL_GROUNDS) revert Errors.Pool_WrongGrounds(grounds, ALL_GROUNDS);
-        bool isExpected = grounds & SAMPLES_GROUND != 0;
-        uint256 minimum = isExpected ? 1 : 0;
-        uint256 maximum = isExpected ? MAX_DISPUTED_SAMPLES : 0;
+    function checkSamples(uint256 taskId, uint40[] calldata samples) external view {
         uint256 count = samples.length;
-        if (count < minimum || count > maximum) revert Errors.Pool_WrongSamples(count, minimum, maximum);
-        if (count == 0) return;
+        if (count == 0 || count > MAX_DISPUTED) revert Errors.Pool_WrongSamples(count, 1, MAX_DISPUTED);
         uint256 limit = MARKET.roundOf(taskId, MARKET.taskOf(taskId).round).samples;
-        // at most MAX_DISPUTED_SAMPLES
+        // at most MAX_DISPUTED
         for (uint256 i; i < count; ++i) {
             if (samples[i] >= limit) revert Errors.Pool_SampleOutOfRange(samples[i], limit);
         }
     }
 
     /// @inheritdoc IPoolRules
-    function disputed(uint256 taskId) external view returns (bytes32 caseId, address defendant) {
+    function bondOf(uint256 taskId) external view returns (uint256 bondWei) {
+        return VotePayoutLib.bondUp(MARKET.taskOf(taskId).bountyWei);
+    }
+
+    /// @inheritdoc IPoolRules
+    function disputed(uint256 taskId) external view returns (bytes32 caseId, address defendant, uint256 bondWei) {
         Task memory task = MARKET.taskOf(taskId);
         Round memory round = MARKET.roundOf(taskId, task.round);
         if (round.vote == Vote.None) revert Errors.Pool_NothingDisputed(taskId);
         address subject = round.vote == Vote.Claim ? round.leader : address(0);
         caseId = BallotLib.caseId(taskId, task.round, subject);
         defendant = subject == address(0) ? task.requester : subject;
+        bondWei = VotePayoutLib.bondUp(task.bountyWei);
     }
 
     /// @inheritdoc IPoolRules

@@ -91,8 +91,8 @@ interface IAuditorPool is ILedger {
     function activate(address auditor) external;
 
     /// @notice Begins to take stake out, pending before active. It stops earning and voting now and is paid by
-    /// finishUnstake after the unbonding period. Locks in votes are not part of it: they left the stake when the vote was committed, so
-    /// leaving cannot shrink a slash. Warning: a second call starts the period again for all of it.
+    /// finishUnstake after the unbonding period. Locks in votes are not part of it: they left the stake when the vote
+    /// was committed, so leaving cannot shrink a slash. Warning: a second call starts the period again for all of it.
     function unstake(uint256 amountWei) external;
 
     /// @notice Credits an auditor what has finished unbonding. Anyone may call it.
@@ -101,8 +101,8 @@ interface IAuditorPool is ILedger {
     /// @notice Pulls what the market owes the pool and shares it out among active stakes. Anyone may call it.
     function collectFees() external;
 
-    /// @notice Credits the caller its dividends x (votes it revealed and collected / votes resolved) since the last time;
-    /// the rest returns to the pool. For the caller only. Warning: a resolved vote whose ballot is not collected yet
+    /// @notice Credits the caller its dividends x (votes it revealed and collected / votes resolved) since the last
+    /// time; the rest returns to the pool. For the caller only. Warning: a resolved vote whose ballot is not collected yet
     /// counts as missed; collect first.
     function claimDividends() external;
 
@@ -132,8 +132,8 @@ interface IAuditorPool is ILedger {
     /// TaskMarket.advance does.
     function resolve(uint256 taskId) external returns (Ruling ruling);
 
-    /// @notice After a vote: returns a revealed ballot's lock to the voter's stake unless it lost, and credits its share
-    /// of the pot if it won. Anyone may call it.
+    /// @notice After a vote: returns a revealed ballot's lock to the voter's stake unless it lost, and credits its
+    /// share of the pot if it won. Anyone may call it.
     function collectVote(bytes32 caseId, uint8 attempt, address voter) external;
 
     /// @notice Returns the lock of a ballot that was never revealed because its vote ended without a ruling (P-58).
@@ -145,7 +145,8 @@ interface IAuditorPool is ILedger {
 
     // ---------------------------------------------------------------- refutations and demands (M-6, M-7)
 
-    /// @notice Strikes a qualifying claim whose own prediction tree proves it false. No bond; a third of the deposit is the caller's.
+    /// @notice Strikes a qualifying claim whose own prediction tree proves it false. No bond; a third of the deposit is
+    /// the caller's.
     /// @param path from the leaf up, one element a level
     function refute(
         ClaimRef calldata ref,
@@ -155,7 +156,8 @@ interface IAuditorPool is ILedger {
         LabelProof calldata label
     ) external returns (Fault fault);
 
-    /// @notice Asks the leader, during Opening and Challenge, to show one leaf of its prediction tree. Send demandBondWei.
+    /// @notice Asks the leader, during Opening and Challenge, to show one leaf of its prediction tree. Send
+    /// demandBondWei.
     function demand(ClaimRef calldata ref, uint256 index) external payable;
 
     /// @notice Shows a demanded leaf and takes the bond. Anyone who has the predictions may.

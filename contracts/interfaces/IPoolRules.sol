@@ -7,17 +7,20 @@ import {ClaimRef, Fault, LabelProof, PredictionLeaf, SumNode} from "../types/Tas
 /// @notice What may be disputed, and what claims and paths of prediction trees prove, by the facts that the market
 /// stores. Immutable and stateless.
 interface IPoolRules {
-    /// @notice Reverts unless grounds are known, and one to eight samples of the task's current round are named iff they
-    /// include Samples (P-52, M-8).
-    function checkGrounds(uint256 taskId, uint16 grounds, uint40[] calldata samples) external view;
+    /// @notice Reverts unless these are one to eight samples of the task's current round (M-8).
+    function checkSamples(uint256 taskId, uint40[] calldata samples) external view;
+
+    /// @notice The bond of a dispute or an impeachment; zero if there is no such task.
+    function bondOf(uint256 taskId) external view returns (uint256 bondWei);
 
     /// @notice What the task's current round votes on; reverts if that is nothing.
     /// @return caseId of it
     /// @return defendant who is wronged if the dispute is: the leader, or the requester whose test set it is
-    function disputed(uint256 taskId) external view returns (bytes32 caseId, address defendant);
+    /// @return bondWei of each filer
+    function disputed(uint256 taskId) external view returns (bytes32 caseId, address defendant, uint256 bondWei);
 
-    /// @notice The fault that a path proves, or None (M-6). Reverts unless this is a revealed claim and the path leads to
-    /// the top of its tree; and, if the path is sound and a label is given, unless that is the committed one.
+    /// @notice The fault that a path proves, or None (M-6). Reverts unless this is a revealed claim and the path leads
+    /// to the top of its tree; and, if the path is sound and a label is given, unless that is the committed one.
     function faultOf(
         ClaimRef calldata ref,
         uint256 index,

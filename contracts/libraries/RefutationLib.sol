@@ -37,7 +37,8 @@ library RefutationLib {
         return score == (leaf.prediction == label.label ? 1 : 0) ? Fault.None : Fault.WrongScore;
     }
 
-    /// @notice Reverts unless the path leads from the leaf to the top; a leaf beyond the samples is hashed like any other.
+    /// @notice Reverts unless the path leads from the leaf to the top; a leaf beyond the samples is hashed like any
+    /// other.
     /// @return total the sum at the top; the greatest number if a sum on the way is not that of the two below it, or
     /// exceeds maxSampleScore x the real leaves below it
     function climb(

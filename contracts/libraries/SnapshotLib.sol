@@ -14,6 +14,11 @@ library SnapshotLib {
         Checkpoint[] points;
     }
 
+    /// @dev Six to a slot. Whoever keeps them keeps their number too, where writing it costs nothing more.
+    struct Times {
+        uint40[2 ** 40] times;
+    }
+
     /// @dev Notes what the amount is from `time` on. Times must not fall; within a second the last amount holds.
     function push(Trace storage trace, uint40 time, uint96 amountWei) internal {
         uint256 count = trace.points.length;
@@ -34,22 +39,17 @@ library SnapshotLib {
         return low == 0 ? 0 : trace.points[low - 1].amountWei;
     }
 
-    /// @return amountWei the last one noted
-    function latest(Trace storage trace) internal view returns (uint96 amountWei) {
-        uint256 count = trace.points.length;
-        return count == 0 ? 0 : trace.points[count - 1].amountWei;
-    }
-
-    /// @return number of times after `time`
-    function countAfter(uint40[] storage times, uint256 time) internal view returns (uint256 number) {
+    /// @param count how many there are
+    /// @return number of them after `time`
+    function countAfter(Times storage list, uint256 count, uint256 time) internal view returns (uint256 number) {
         // INVARIANT: as above
         uint256 low;
-        uint256 high = times.length;
+        uint256 high = count;
         while (low < high) {
             uint256 middle = (low + high) / 2;
-            if (times[middle] <= time) low = middle + 1;
+            if (list.times[middle] <= time) low = middle + 1;
             else high = middle;
         }
-        return times.length - low;
+        return count - low;
     }
 }

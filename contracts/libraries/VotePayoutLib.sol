@@ -5,8 +5,8 @@ pragma solidity 0.8.37;
 /// @notice Who gets what after a vote (P-45, P-54, P-55). Parts always sum to the whole.
 /// Assumes: the amounts fit uint96, so that no product overflows.
 library VotePayoutLib {
-    /// @dev The bond of a dispute or impeachment is the bounty divided by this, and so is what a disputed leader gets of
-    /// a bond when nobody came to vote.
+    /// @dev The bond of a dispute or impeachment is the bounty divided by this, and what a disputed leader gets of a
+    /// bond when nobody came to vote is the bond divided by it.
     uint256 private constant TENTH = 10;
 
     /// @param bountyWei of a round; not zero
