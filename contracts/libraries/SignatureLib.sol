@@ -36,8 +36,8 @@ library SignatureLib {
     }
 
     /// @dev One staticcall (ERC-1271). Accepted iff it succeeds and the first word returned is the selector itself.
-    /// A Solidity call would copy all that the stranger's contract returns, at our cost, and revert on a short answer;
-    /// this one copies one word.
+    /// In plain Solidity a typed call reverts here if the answer is short, and a low-level one copies all that the
+    /// stranger's contract returns, at our cost; this one copies a word.
     function _isAccepted(address wallet, bytes32 digest, bytes calldata signature) private view returns (bool) {
         bytes memory data = abi.encodeCall(IERC1271.isValidSignature, (digest, signature));
         bool hasSucceeded;

@@ -70,6 +70,10 @@ contract Harness {
         return SignatureLib.recover(digest, signature);
     }
 
+    function isSigned(address signer, bytes32 digest, bytes calldata signature) external view returns (bool) {
+        return SignatureLib.isValid(signer, digest, signature);
+    }
+
     /// @dev Not a view, because the library reads storage; call it with eth_call.
     function phase(Task calldata task, Round calldata round, uint256 time, uint256 finalityGap, uint256 voteSeconds)
         external
