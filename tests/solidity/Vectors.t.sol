@@ -11,6 +11,7 @@ import {
     Terms,
     TestSet,
     TrainingProof,
+    Vote,
     Workload
 } from "../../contracts/types/Task.sol";
 import {Base} from "./Base.sol";
@@ -214,6 +215,31 @@ contract VectorsTest is Base {
             assertEq(ends[i], endsAt, _case("endsAt", i));
         }
         assertEq(210, expected.length, "cases");
+    }
+
+    function test_voting_phases() public {
+        section = "votingPhases";
+        address[] memory requesters = _addresses("requester");
+        uint256[] memory opens = _uints("openSeconds");
+        Round[] memory rounds = new Round[](requesters.length);
+        _roundFacts(rounds);
+        _votingFacts(rounds);
+        Task memory task;
+        task.releaseSeconds = 5; // of the few cases that are not released; no column has it
+        for (uint256 i; i < rounds.length; ++i) {
+            task.requester = requesters[i];
+            task.openSeconds = uint32(opens[i]);
+            assertVotingPhase(task, rounds[i], i);
+        }
+        assertEq(272, rounds.length, "cases");
+    }
+
+    function assertVotingPhase(Task memory task, Round memory round, uint256 i) private {
+        (Phase phase, bool due, uint40 endsAt) =
+            harness.phase(task, round, _uints("time")[i], 0, _uints("voteSeconds")[i]);
+        assertEq(_uints("phase")[i], uint256(phase), _case("phase", i));
+        assertEq(_bools("due")[i], due, _case("due", i));
+        assertEq(_uints("endsAt")[i], endsAt, _case("endsAt", i));
     }
 
     function test_settlements() public {
@@ -448,6 +474,19 @@ contract VectorsTest is Base {
             rounds[i].challengeEnd = uint40(challengeEnd[i]);
             rounds[i].commits = uint32(commits[i]);
             rounds[i].leader = leader[i];
+        }
+    }
+
+    function _votingFacts(Round[] memory rounds) private view {
+        uint256[] memory vote = _uints("vote");
+        uint256[] memory voteStart = _uints("voteStart");
+        uint256[] memory openDemands = _uints("openDemands");
+        uint256[] memory demandEnd = _uints("demandEnd");
+        for (uint256 i; i < rounds.length; ++i) {
+            rounds[i].vote = Vote(vote[i]);
+            rounds[i].voteStart = uint40(voteStart[i]);
+            rounds[i].openDemands = uint16(openDemands[i]);
+            rounds[i].demandEnd = uint40(demandEnd[i]);
         }
     }
 
