@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from dlbc.core import cid, difficulty, hashing, payouts, phases, proofs, scoring
+from dlbc.core import cid, difficulty, disputes, hashing, payouts, phases, proofs, refutation, scoring
 from dlbc.core.types import (
     ZERO_ADDRESS,
     ZERO_HASH,
@@ -25,13 +25,19 @@ from dlbc.core.types import (
     Locator,
     Outcome,
     Params,
+    PredictionLeaf,
     Round,
+    Ruling,
+    SumNode,
+    Tally,
     Task,
     TaskId,
     Terms,
     TestSet,
     Timestamp,
     TrainingProof,
+    Verdict,
+    Vote,
     Wei,
     Workload,
 )
@@ -40,6 +46,7 @@ from eth_account import Account
 PATH = Path(__file__).with_name("protocol.json")
 SEED = 0xD1BC
 T0 = 1_800_000_000
+VOTE_SECONDS = 1_800
 MAX = {bits: 2**bits - 1 for bits in (16, 32, 40, 64, 96, 128, 256)}
 
 Table = dict[str, list[Any]]
@@ -271,7 +278,11 @@ def predictions(random: Random) -> Table:
         columns.add(proofDigest=digest, counts=size, total=tree.total, hTop=tree.h_top, root=tree.root(size))
         columns.add(index=index, pathCounts=len(path))
         columns.extend(predictions=classes, scores=scores)
-        columns.extend(pathHashes=[node for node, _ in path], pathSums=[total for _, total in path])
+        columns.extend(
+            pathHashes=[level.hash for level in path],
+            pathSums=[level.sum for level in path],
+            pathOwnSums=[level.own_sum for level in path],
+        )
     return columns.table
 
 
@@ -313,7 +324,7 @@ def params(random: Random) -> Params:
     weights = [500_000, 200_000, 200_000, 100_000]
     if random.random() < 0.5:
         weights = [cuts[0], cuts[1] - cuts[0], cuts[2] - cuts[1], 1_000_000 - cuts[2]]
-    return Params(200, 2000, 1, 90 * 86_400, 0, 86_400, *weights, fee_receiver=ZERO_ADDRESS)
+    return Params(200, 2000, 1, 90 * 86_400, 0, 86_400, *weights, 6 * 3_600, 1_800, pool=ZERO_ADDRESS)
 
 
 def difficulties(random: Random) -> Table:
@@ -441,6 +452,9 @@ def story(
         nominate_end=Timestamp(nominate_end),
         challenge_end=Timestamp(challenge_end),
         commits=commits,
+        vote_start=Timestamp(0),
+        vote=Vote.NONE,
+        open_demands=0,
         leader=leader,
         leader_total=0,
         reveals=0,
@@ -448,6 +462,9 @@ def story(
         max_sample_score=0,
         classes=0,
         metric=0,
+        demand_end=Timestamp(0),
+        strikes=0,
+        is_fee_due=False,
         test_commitment=ZERO_HASH,
     )
 
@@ -456,7 +473,7 @@ def phase_table(random: Random) -> Table:
     """Facts and the clock to phases."""
     columns = Columns()
     for task, round_, now, gap in phase_cases(random):
-        info = phases.phase_of(task, round_, now, gap)
+        info = phases.phase_of(task, round_, now, gap, VOTE_SECONDS)
         columns.add(
             requester=task.requester,
             outcome=task.outcome,
@@ -470,6 +487,67 @@ def phase_table(random: Random) -> Table:
             leader=round_.leader,
             time=now,
             finalityGap=gap,
+            phase=info.phase,
+            due=info.due,
+            endsAt=info.ends_at,
+        )
+    return columns.table
+
+
+def voting_cases(random: Random) -> list[tuple[Task, Round, int, int]]:
+    """(task, round, now, vote seconds): votes and open demands, around the end of every window."""
+    leader = address(random)
+    reveal_end, challenge_end = T0 + 2000, T0 + 4000
+    task = facts(requester=address(random), release=300, open_=200)
+    led = story(T0 + 1000, reveal_end, commits=2, leader=leader)
+    opened = replace(led, challenge_end=Timestamp(challenge_end))
+    stories: list[tuple[Round, int]] = []
+    for vote, round_, start in ((Vote.TEST_SET, led, reveal_end), (Vote.CLAIM, opened, challenge_end)):
+        voting = replace(round_, vote=vote)
+        again = replace(voting, vote_start=Timestamp(start + 2 * VOTE_SECONDS + 5))
+        stories += [(voting, start + step * VOTE_SECONDS) for step in (0, 1, 2)]
+        stories += [(again, again.vote_start + step * VOTE_SECONDS) for step in (0, 2, 4)]
+    for round_ in (led, opened, replace(opened, vote=Vote.CLAIM)):
+        for end in (reveal_end + 100, challenge_end + 100, challenge_end + 3 * VOTE_SECONDS):
+            demanded = replace(round_, open_demands=1 + uint(random, 15), demand_end=Timestamp(end))
+            stories += [(demanded, at) for at in (reveal_end, challenge_end, challenge_end + VOTE_SECONDS, end)]
+    cases = [(task, round_, end + change, VOTE_SECONDS) for round_, end in stories for change in (-1, 0, 1)]
+    for _ in range(128):
+        ends = [T0 + random.randint(0, 20) if random.random() < 0.7 else 0 for _ in range(3)]
+        chosen = story(T0, *ends, commits=1, leader=random.choice((leader, leader, ZERO_ADDRESS)))
+        chosen = replace(
+            chosen,
+            vote=random.choice(list(Vote)),
+            vote_start=Timestamp(random.choice((0, T0 + random.randint(10, 30)))),
+            open_demands=random.choice((0, 0, 1)),
+            demand_end=Timestamp(T0 + random.randint(0, 40)),
+        )
+        windows = facts(requester=leader, release=5, open_=random.randint(1, 10))
+        cases.append((windows, chosen, T0 + random.randint(0, 70), random.randint(1, 10)))
+    return cases
+
+
+def voting_phases(random: Random) -> Table:
+    """Facts and the clock to phases, with votes and demands."""
+    columns = Columns()
+    for task, round_, now, vote_seconds in voting_cases(random):
+        info = phases.phase_of(task, round_, now, 0, vote_seconds)
+        columns.add(
+            requester=task.requester,
+            releaseSeconds=task.release_seconds,
+            openSeconds=task.open_seconds,
+            trainEnd=round_.train_end,
+            revealEnd=round_.reveal_end,
+            nominateEnd=round_.nominate_end,
+            challengeEnd=round_.challenge_end,
+            commits=round_.commits,
+            leader=round_.leader,
+            vote=round_.vote,
+            voteStart=round_.vote_start,
+            openDemands=round_.open_demands,
+            demandEnd=round_.demand_end,
+            time=now,
+            voteSeconds=vote_seconds,
             phase=info.phase,
             due=info.due,
             endsAt=info.ends_at,
@@ -495,9 +573,173 @@ def abortions(random: Random) -> Table:
     columns = Columns()
     for bond in [1, 2, 3, MAX[96], *(uint(random, 96) for _ in range(28))]:
         commits = 1 + uint(random, random.choice((2, 8, 31)))
+        if bond == 3:
+            commits = 0
         share, rest = payouts.abortion(bond, commits)
         columns.add(bondWei=bond, commits=commits, shareWei=share, restWei=rest)
     return columns.table
+
+
+def ballots(random: Random) -> Table:
+    """Ids of cases and votes, ballots, and what the pool stores of them."""
+    columns = Columns()
+    for index in range(24):
+        task_id, round_ = TaskId(MAX[64] if index == 0 else uint(random, 32)), uint(random, 4)
+        subject = ZERO_ADDRESS if index % 4 == 0 else address(random)
+        pool, voter, salt = address(random), address(random), random.randbytes(32)
+        attempt, verdict = index % 2, Verdict(1 + index % 3)
+        lock = MAX[96] if index == 0 else 1 + uint(random, 95)
+        case_id = proofs.case_id(task_id, round_, subject)
+        dispute_id = proofs.dispute_id(case_id, attempt)
+        ballot = proofs.ballot_hash(pool, dispute_id, voter, verdict, salt)
+        columns.add(taskId=task_id, round=round_, subject=subject, caseId=case_id, attempt=attempt)
+        columns.add(disputeId=dispute_id, pool=pool, voter=voter, verdict=verdict, salt=salt, lockWei=lock)
+        columns.add(ballot=ballot, sealed=proofs.sealed_ballot(ballot, lock))
+        columns.add(opened=proofs.opened_ballot(verdict, lock))
+    return columns.table
+
+
+def tally(random: Random) -> tuple[Tally, int, int]:
+    """(locks of ballots, snapshot, lockBps): often at the border of a third or of two thirds."""
+    lock_bps = random.choice((1, 2_000, 10_000, 1 + uint(random, 13) % 10_000))
+    stands, falls, unavailable = (uint(random, random.choice((4, 60, 88))) * random.randint(0, 1) for _ in range(3))
+    if random.random() < 0.5:
+        # two thirds of what is opened, give or take one
+        stands = max(0, 2 * (falls + unavailable) + random.choice((-1, 0, 1)))
+    if random.random() < 0.3:
+        stands = max(0, (falls + unavailable) // 2 + random.choice((-1, 0, 1)))
+    opened = stands + falls + unavailable
+    snapshot = min(max(0, opened * 30_000 // lock_bps + random.choice((-1, 0, 1))), MAX[96])
+    if random.random() < 0.3:
+        snapshot = uint(random, 96)
+    committed = opened + random.randint(0, 1) * uint(random, 60)
+    found = Tally(Wei(committed), Wei(stands), Wei(falls), Wei(unavailable), Wei(0), Wei(0))
+    return found, snapshot, lock_bps
+
+
+def rulings(random: Random) -> Table:
+    """Tallies to rulings, and where locks, bonds and struck money go then."""
+    columns = Columns()
+    for index in range(160):
+        votes, snapshot, lock_bps = tally(random)
+        attempt, is_claim = index % 2, index % 4 < 2
+        ruling = disputes.rule(votes, snapshot, lock_bps, attempt)
+        bond, filers = uint(random, 90), 1 + uint(random, 4)
+        struck = uint(random, 90) if ruling is Ruling.FALLS else 0
+        split = disputes.spoils(ruling, votes, bond_wei=bond, filers=filers, struck_wei=struck, is_claim=is_claim)
+        columns.add(committedWei=votes.committed_wei, standsWei=votes.stands_wei, fallsWei=votes.falls_wei)
+        columns.add(unavailableWei=votes.unavailable_wei, snapshotWei=snapshot, lockBps=lock_bps, attempt=attempt)
+        columns.add(ruling=ruling, isClaim=is_claim, bondWei=bond, filers=filers, struckWei=struck)
+        columns.add(**{camel(name): value for name, value in split._asdict().items()})
+        for verdict in (Verdict.STANDS, Verdict.FALLS, Verdict.UNAVAILABLE):
+            name = verdict.name.capitalize()
+            columns.add(**{f"won{name}": disputes.wins(ruling, verdict)})
+            columns.add(**{f"lost{name}": disputes.is_slashed(ruling, verdict)})
+    return columns.table
+
+
+def shares(random: Random) -> Table:
+    """A winner's share of a pot, what a ballot locks, and the bond of a dispute."""
+    columns = Columns()
+    for index in range(48):
+        pot = MAX[96] if index == 0 else uint(random, 96)
+        weights = MAX[96] if index == 0 else 1 + uint(random, 95)
+        weight = weights if index % 4 == 0 else 1 + random.randrange(weights)
+        snapshot, active, lock_bps = uint(random, 96), uint(random, 96), 1 + random.randrange(10_000)
+        bounty = 1 + uint(random, 95)
+        columns.add(potWei=pot, weight=weight, weights=weights, shareWei=disputes.vote_share(pot, weights, weight))
+        columns.add(snapshotWei=snapshot, activeWei=active, lockBps=lock_bps)
+        columns.add(lockWei=disputes.ballot_lock(snapshot, active, lock_bps))
+        columns.add(bountyWei=bounty, bondWei=disputes.dispute_bond(bounty))
+    return columns.table
+
+
+def dividends(random: Random) -> Table:
+    """Waiting dividends to the index, the index to what a stake earns, and participation to what is paid."""
+    columns = Columns()
+    for index in range(48):
+        waiting = MAX[96] if index == 0 else uint(random, 96)
+        active = 1 if index == 0 else 1 + uint(random, 95)
+        step = disputes.spread(waiting, active)
+        own = active if index % 3 == 0 else random.randint(0, active)
+        accrued = uint(random, 96)
+        ballots, votes = uint(random, 4), uint(random, 4) * random.randint(0, 1)
+        paid, returned = disputes.dividend(accrued, ballots, votes)
+        columns.add(waitingWei=waiting, activeWei=active, gain=step.gain, sharedWei=step.shared_wei)
+        columns.add(ownWei=own, earnedWei=disputes.accrued(own, step.gain))
+        columns.add(accruedWei=accrued, ballots=ballots, votes=votes, paidWei=paid, returnedWei=returned)
+    return columns.table
+
+
+def refutations(random: Random) -> Table:
+    """Leaves with paths and labels, and what they prove: of honest trees, and with one thing wrong."""
+    columns = Columns()
+    for index in range(144):
+        kind = ("honest", "score", "class", "total", "own sum", "sibling sum", "padding", "no label", "metric")[
+            index % 9
+        ]
+        # only a tree whose size is no power of two has padding
+        sizes = (3, 5, 6, 7, 9, 33) if kind == "padding" else (1, 2, 3, 4, 5, 7, 8, 9, 16, 33)
+        add_refutation(columns, random, random.choice(sizes), kind)
+    return columns.table
+
+
+def add_refutation(columns: Columns, random: Random, samples: int, kind: str) -> None:
+    """One leaf. Siblings that no tree of ours has are made up: whoever forges a tree can do that too."""
+    digest, classes = hash32(random), 2 + uint(random, 8)
+    labels_ = [random.randrange(classes) for _ in range(samples)]
+    predicted = [label if random.random() < 0.7 else random.randrange(classes) for label in labels_]
+    scored = [int(a == b) for a, b in zip(labels_, predicted, strict=True)]
+    chosen = random.randrange(samples)
+    if kind == "score":
+        scored[chosen] ^= 1
+    if kind == "class":
+        predicted[chosen] = classes + uint(random, 16)
+        scored[chosen] = 0
+    tree = scoring.PredictionTree(digest, predicted, scored)
+    path, total = list(tree.path(chosen)), tree.total
+    leaf = PredictionLeaf(predicted[chosen], scored[chosen])
+    if kind == "total":
+        total += random.choice((-1, 1, 2**40)) if total else 1
+    if kind in ("own sum", "sibling sum") and path:
+        level = random.randrange(len(path))
+        huge = random.choice((1, 2**64, MAX[256] - path[level].sum - path[level].own_sum))
+        name = "own_sum" if kind == "own sum" else "sum"
+        path[level] = replace(path[level], **{name: getattr(path[level], name) + huge})
+    if kind == "padding":
+        chosen = random.randrange(samples, 1 << len(path))
+        leaf = PredictionLeaf(uint(random, 8), random.choice((0, 0, 1)))
+        carried = leaf.score
+        for height in range(len(path)):
+            beside = refutation.real_leaves(samples, height, (chosen >> height) ^ 1)
+            path[height] = SumNode(hash32(random), random.randint(0, beside), carried)
+            carried += path[height].sum
+        total = carried
+    test_set = TestSet(
+        sealed_locator=Locator(hash32(random)),
+        plaintext_hash=hash32(random),
+        key_hash=hash32(random),
+        samples=samples,
+        max_sample_score=1,
+        classes=classes,
+        metric=2 if kind == "metric" else 1,
+        labels_root=scoring.label_root(labels_),
+    )
+    h_top = refutation.top_of_path(digest, chosen, leaf, path)
+    is_real = chosen < samples and kind != "no label"
+    label = labels_[chosen] if is_real else None
+    label_path = scoring.LabelTree(labels_).path(chosen) if is_real else ()
+    claim = refutation.ClaimFacts(digest, h_top, total, test_set)
+    columns.add(proofDigest=digest, hTop=h_top, total=total, index=chosen, prediction=leaf.prediction)
+    columns.add(score=leaf.score, pathCounts=len(path), **members(test_set))
+    columns.add(testCommitment=proofs.test_commitment(test_set), hasLabel=is_real, label=label or 0)
+    columns.add(labelPathCounts=len(label_path), fault=refutation.fault_of(claim, chosen, leaf, path, label))
+    columns.extend(
+        pathHashes=[level.hash for level in path],
+        pathSums=[level.sum for level in path],
+        pathOwnSums=[level.own_sum for level in path],
+        labelPaths=label_path,
+    )
 
 
 def cids(_random: Random) -> Table:
@@ -530,8 +772,14 @@ SECTIONS: dict[str, Callable[[Random], Table]] = {
     "difficulties": difficulties,
     "ranks": ranks,
     "phases": phase_table,
+    "votingPhases": voting_phases,
     "settlements": settlements,
     "abortions": abortions,
+    "ballots": ballots,
+    "rulings": rulings,
+    "shares": shares,
+    "dividends": dividends,
+    "refutations": refutations,
     "cids": cids,
 }
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import runpy
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dlbc.core.types import Fault, Phase, Ruling
 from eth_account import Account
 
 pytestmark = pytest.mark.unit
@@ -32,10 +34,28 @@ def test_vectors__section__has_enough_cases(section: str, column: str, least: in
 
 def test_vectors__phases__show_every_phase_running_and_due() -> None:
     """Each warm phase comes up both ways, each cold one at least once."""
-    found = {(int(phase), due) for phase, due in zip(TABLES["phases"]["phase"], TABLES["phases"]["due"], strict=True)}
+    found = {
+        (Phase(int(phase)), due)
+        for section in ("phases", "votingPhases")
+        for phase, due in zip(TABLES[section]["phase"], TABLES[section]["due"], strict=True)
+    }
 
-    warm = {(phase, due) for phase in range(1, 7) for due in (False, True)}
-    assert warm | {(phase, False) for phase in (0, 7, 8, 9, 10)} == found
+    warm = {phase for phase in Phase if not phase.is_cold} - {Phase.NONE}
+    assert {(phase, False) for phase in Phase} | {(phase, True) for phase in warm} == found
+
+
+@pytest.mark.parametrize(
+    ("section", "column", "values", "least"),
+    [("rulings", "ruling", set(Ruling) - {Ruling.NONE}, 15), ("refutations", "fault", set(Fault), 8)],
+)
+def test_vectors__votes_and_refutations__show_every_outcome(
+    section: str, column: str, values: set[int], least: int
+) -> None:
+    """Each ruling and each fault comes up several times, honest leaves too."""
+    found = Counter(int(value) for value in TABLES[section][column])
+
+    assert set(found) == values
+    assert least <= min(found.values())
 
 
 @pytest.mark.parametrize("section", TABLES)
