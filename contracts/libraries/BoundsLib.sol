@@ -54,7 +54,8 @@ library BoundsLib {
         _atLeast("modelBytes", workload.modelBytes, 1);
     }
 
-    /// @dev What the arithmetic of scores relies on (M-1). Classes and metric mean nothing to the contracts.
+    /// @dev What the arithmetic of scores relies on (M-1). Classes and metric are not bounded: refutations use them as they
+    /// are (M-6), so a miner compares them with the manifest before it reveals.
     function checkTestSet(TestSet calldata testSet) internal pure {
         _within("samples", testSet.samples, 1, MAX_SAMPLES);
         _within("maxSampleScore", testSet.maxSampleScore, 1, MAX_SAMPLE_SCORE);
