@@ -193,20 +193,11 @@ def show(settings: Settings, task_id: int) -> None:
     if standing.warning:
         render.paragraph(f"Warning: {standing.warning}.")
     show_standing(standing, facts.now)
-    if locks:
-        render.table(
-            "Locked money",
-            ["account", "what", "amount", "from", "freed by"],
-            [
-                [
-                    render.short(who),
-                    lock.kind.name.lower().replace("_", " "),
-                    render.ether(lock.amount_wei),
-                    render.moment(lock.free_at),
-                    lock.freed_by,
-                ]
-                for who, lock in locks
-            ],
+    for who, lock in locks:
+        kind = lock.kind.name.lower().replace("_", " ")
+        since = f" from {render.moment(lock.free_at)} UTC" if lock.free_at > facts.now else ""
+        render.paragraph(
+            f"Locked: {render.ether(lock.amount_wei)} of {render.short(who)} ({kind}), freed{since} by {lock.freed_by}."
         )
 
 

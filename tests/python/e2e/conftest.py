@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import pytest
 from dlbc import bootstrap
 from dlbc.adapters.devnet.network import LocalNetwork, Network
 from dlbc.core.types import Phase, TaskId
-from dlbc.ports import Chain
 
 STEP_SECONDS = 90.0
 ETHER = 10**18
@@ -26,13 +25,15 @@ ETHER = 10**18
 class Process:
     """One running `dlbc` command; its stderr is a file of JSON events."""
 
-    def __init__(self, arguments: list[str], environment: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, arguments: list[str], environment: dict[str, str], folder: Path, program: Sequence[str] = ("-m", "dlbc")
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         number = len(list(folder.iterdir()))
         self.out, self.err = folder / f"{number}.out", folder / f"{number}.err"
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "dlbc", *arguments],
+                [sys.executable, *program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -94,7 +95,7 @@ class Site:
 
     def __init__(self, network: Network, folder: Path, stack: ExitStack) -> None:
         self.network, self.folder, self._stack = network, folder, stack
-        self.chain: Chain = bootstrap.chain(network.config())
+        self.chain, self.pool = bootstrap.chain_and_pool(network.config())
 
     def environment(self, **settings: str) -> dict[str, str]:
         """No DLBC_ variable of ours, the network's configuration unless `settings` say otherwise."""
@@ -105,6 +106,13 @@ class Site:
     def start(self, account: str, *arguments: str, **settings: str) -> Process:
         """Starts a command as an account; it is ended when the test session ends."""
         process = Process(list(arguments), self.environment(account=account, **settings), self.folder / "logs")
+        self._stack.callback(process.end)
+        return process
+
+    def start_lying(self, kind: str, account: str, *arguments: str) -> Process:
+        """The same with a dishonest client (liar.py)."""
+        liar = (str(Path(__file__).with_name("liar.py")), kind)
+        process = Process(list(arguments), self.environment(account=account), self.folder / "logs", liar)
         self._stack.callback(process.end)
         return process
 

@@ -75,7 +75,7 @@ def test_stake__a_transaction_is_on_its_way__sends_no_second_one(world: World) -
 def test_stake__more_than_there_is__refused_with_both_numbers(world: World) -> None:
     """Neither more than the account holds nor more than the stake."""
     staker = world.staker("auditor")
-    with pytest.raises(Refused, match="staking sends 10001 ether, .* holds 10000 ether"):
+    with pytest.raises(Refused, match=r"staking sends 10001 ether, .* holds 10000 ether"):
         staker.stake(Wei(10_001 * ETHER))
     with pytest.raises(Refused, match="more than the stake: 0 ether active and 0 ether pending"):
         staker.unstake(Wei(1))
