@@ -68,6 +68,7 @@ class Voter:
         May be called again at any time, after a crash at any line. verdict: needed only while ballots are cast.
         Raises Refused when the ballot says something else already, or can't be opened.
         """
+        self.chain.task(task_id)
         views = read_cases(self.chain, self.pool, task_id)
         open_case: CaseView | None = None
         for view in views:
