@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dlbc.cli import render
-from dlbc.cli.confirm import agree, tell, yes_option
+from dlbc.cli.confirm import agree, sent_json, tell, yes_option
 from dlbc.cli.options import Command, Settings
 
 if TYPE_CHECKING:
@@ -203,9 +203,7 @@ def _tell_vote(settings: Settings, task_id: int, steps: list[VoteStep]) -> None:
                 "againAt": last.again_at,
                 "verdict": last.verdict.name.lower() if last.verdict else None,
                 "lockWei": last.lock_wei,
-                "sent": [
-                    {"call": receipt.call, "tx": receipt.tx_hash, "gasUsed": receipt.gas_used} for receipt in sent
-                ],
+                "sent": sent_json(sent),
                 "message": last.sentence,
             }
         )

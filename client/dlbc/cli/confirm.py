@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +12,7 @@ from dlbc.cli import render
 from dlbc.cli.options import Settings
 
 if TYPE_CHECKING:
+    from dlbc.core.types import Receipt
     from dlbc.roles.outcome import Outcome
 
 
@@ -30,12 +31,16 @@ def yes_option(function: Callable[..., object]) -> Callable[..., object]:
     return click.option("--yes", is_flag=True, help="Do not ask before the money leaves.")(function)
 
 
+def sent_json(receipts: Iterable[Receipt]) -> list[dict[str, object]]:
+    """The transactions of a command, for scripts."""
+    return [{"call": receipt.call, "tx": receipt.tx_hash, "gasUsed": receipt.gas_used} for receipt in receipts]
+
+
 def tell(settings: Settings, outcome: Outcome, **facts: object) -> None:
     """What a command did, for people or for scripts."""
     if settings.json:
-        sent = [
-            {"call": receipt.call, "tx": receipt.tx_hash, "gasUsed": receipt.gas_used} for receipt in outcome.receipts
-        ]
-        render.print_json({**facts, "sent": sent, "wei": outcome.wei, "message": outcome.sentence})
+        render.print_json(
+            {**facts, "sent": sent_json(outcome.receipts), "wei": outcome.wei, "message": outcome.sentence}
+        )
     else:
         render.paragraph(outcome.sentence)

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from disputed import opened_lie
 from dlbc.adapters.ml.weights import save_model
 from dlbc.core.architecture import architecture_from_json
 from dlbc.core.errors import NotFound, Refused, StorageUnreachable, VerificationFailed
-from dlbc.core.types import Phase, TaskId
+from dlbc.core.types import Ground, Phase, TaskId
 from dlbc.ports import TrainHandle, TrainJob
 from dlbc.roles import entry
 from dlbc.roles.auditor import Auditor, AuditReport
+from dlbc.roles.grounds import grounds_of
 from dlbc.roles.ledger import verify_ledger
 from fakes.keys import account
 from fakes.storage import MemoryStorage
@@ -194,6 +196,53 @@ def test_audit__model_marked_for_somebody_else__fails_the_watermark(
         patched.setattr(entry.watermark, "detect", always)  # the thief does not check itself
         world.play(task_id, miner, until=lambda: world.onlooker.phase(task_id).phase is Phase.CHALLENGE)
     assert failing(world.auditor().audit(task_id)) == {"watermark slot 0"}
+
+
+def test_audit__somebody_else_s_model_marked_over__is_a_copy(world: World, settled: TaskId, tmp_path: Path) -> None:
+    """A thief that embeds its own mark into a settled model leaves the first one's mark in it (P-53)."""
+    stolen, models = tmp_path / "stolen.safetensors", world.models()
+    model = models.settled(settled)
+    models.pull(model, stolen)
+
+    class Copier(FakeTrainer):
+        def start(self, job: TrainJob) -> TrainHandle:
+            loaded = self.check_model(stolen, job.architecture, max_bytes=2**20)
+            weights = {name: np.array(values) for name, values in loaded.items()}
+            for slot, (key, payload) in enumerate(zip(job.slot_keys, job.payloads, strict=True)):
+                entry.watermark.embed(weights, key, slot, payload)
+            job.work.mkdir(parents=True, exist_ok=True)
+            save_model(weights, job.work / "model.safetensors")
+            return Copied(self, job)
+
+    class Copied(FakeHandle):
+        def _train(self) -> None:
+            """There is nothing to train."""
+
+    requester = world.requester()
+    requester.forget(requester.prepare(world.task_file, world.folder))
+    second = requester.post(requester.prepare(world.task_file, world.folder))[0]
+    thief = world.miner("thief", trainer=Copier())
+    world.play(second, thief, until=lambda: world.onlooker.phase(second).phase is Phase.CHALLENGE)
+    report = world.auditor().audit(second)
+    assert failing(report) == {"no other miner's mark"}
+    assert grounds_of(report.checks) == Ground.COPIED
+
+
+def test_audit__strike_missing_in_the_log_or_of_this_miner__fails_by_name(world: World, settled: TaskId) -> None:
+    """The number of strikes on chain, the log and the entries have to tell the same."""
+    round_ = world.market.rounds[settled, 0]
+    world.market.rounds[settled, 0] = replace(round_, strikes=1)
+    assert {"strikes"} == failing(world.auditor().audit(settled))
+
+
+def test_audit__winner_after_a_strike__passes_and_says_so(tmp_path: Path) -> None:
+    """A runner-up need not be the best claim any more, only the best nominated one."""
+    world, task_id = opened_lie(tmp_path)
+    world.refuter("asker").demand(task_id, 0)
+    world.play(task_id, world.miner("honest", noise=5.0))
+    report = world.auditor().audit(task_id)
+    assert (report.passed, report.miner) == (True, account("honest").address)
+    assert "1 struck" in next(check.expected for check in report.checks if check.name == "strikes")
 
 
 def test_audit__ledger_rewritten__fails_hash_and_links(world: World, settled: TaskId) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from disputed import opened_lie
 from dlbc.core.errors import Refused, TryLater
-from dlbc.core.types import Phase, TaskId
+from dlbc.core.types import Phase, TaskId, Wei
 from fakes.keys import MoodyKeys, account
 from fakes.world import Crash, Steps, World
 
@@ -181,3 +182,70 @@ def test_requester__killed_while_its_posting_was_on_its_way__does_not_post_twice
     requester.chain.post(draft.terms, draft.commitments)
     task_id, receipt = requester.post(draft)
     assert (task_id, receipt, len(world.market.tasks)) == (1, None, 1)
+
+
+def challenge(world: World, steps: Steps | None = None) -> TaskId:
+    """A miner with a demanded prediction, in one process (`steps`)."""
+    task_id = world.post()
+    world.play(task_id, world.miner(), until=lambda: world.market.phase(task_id).phase is Phase.CHALLENGE)
+    world.refuter("asker").demand(task_id, 3)
+    world.play(task_id, world.miner(steps=steps))
+    return task_id
+
+
+def test_miner__killed_while_it_answers_and_collects__answers_once_and_is_paid(tmp_path: Path) -> None:
+    """The bond of the demand and the prize come home, whatever line it died at."""
+    steps = Steps()
+    challenge(World(tmp_path / "whole"), steps)
+    names = steps.taken
+    assert {"before answer", "after answer", "after withdraw"} <= set(names)
+    for fatal in range(1, len(names) + 1):
+        world = World(tmp_path / str(fatal))
+        with pytest.raises(Crash):
+            challenge(world, Steps(fatal))
+        world.lose_disk("miner")
+        world.play(TaskId(1), world.miner())
+        where = f"killed at step {fatal} ({names[fatal - 1]})"
+        assert calls(world, "miner").count("answer") == 1, where
+        expected = 10_000 * ETHER + ETHER * 98 // 100 + 5 * 10**15
+        assert world.market.balances[account("miner").address] == expected, where
+
+
+def test_auditor__killed_while_it_stakes_or_disputes__pays_once(tmp_path: Path) -> None:
+    """A stake and a bond leave the account once each; running the command again says that they are there."""
+    for fatal in (1, 2):
+        world = World(tmp_path / f"stake{fatal}")
+        with pytest.raises(Crash):
+            world.staker("one", steps=Steps(fatal)).stake(Wei(ETHER))
+        world.staker("one").stake(Wei(ETHER))
+        assert calls(world, "one") == ["stake"]
+    whole, task_id = opened_lie(tmp_path / "whole")
+    steps = Steps()
+    whole.disputer("me", steps=steps).dispute(task_id)
+    assert {"after upload", "before dispute", "after dispute"} <= set(steps.taken)
+    for fatal in range(1, len(steps.taken) + 1):
+        world, task_id = opened_lie(tmp_path / f"dispute{fatal}")
+        with pytest.raises(Crash):
+            world.disputer("me", steps=Steps(fatal)).dispute(task_id)
+        world.disputer("me").dispute(task_id)
+        assert calls(world, "me") == ["dispute"]
+        assert world.market.balances[account("me").address] == 10_000 * ETHER - ETHER // 10
+
+
+def test_miner__somebody_else_advances_first__is_told_and_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losing the race to write what is due costs nothing."""
+    world = World(tmp_path)
+    task_id = world.post()
+    miner = world.miner()
+    world.play(task_id, miner, until=lambda: world.market.phase(task_id).phase is Phase.CHALLENGE)
+    world.market.move_to_end_of_phase(task_id)
+    due = world.market.phase(task_id)
+    world.requester().step(task_id)
+    with monkeypatch.context() as lagging:
+        lagging.setattr(miner.chain, "phase", lambda _: due)
+        miner.tick()
+    assert "Market_" not in str(world.heard("failed", "miner"))
+    assert world.heard("refused", "miner")
+    world.play(task_id, miner)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from disputed import disputed_lie
 from dlbc.core.decide import Do
-from dlbc.core.types import Phase
+from dlbc.core.types import Phase, Reason, Ruling
 from dlbc.roles.keeper import Keeper
 from fakes.chain import FakeChain
 from fakes.keys import account
@@ -53,3 +54,26 @@ def test_keeper__somebody_was_faster__says_so_and_goes_on(world: World, monkeypa
     monkeypatch.setattr(chain, "phase", lambda task: due)
     keeper.step(task_id)
     assert told == ["phase", "refused"]
+
+
+def test_keeper__vote_is_over__counts_it_again_and_again_until_it_rules(tmp_path: Path) -> None:
+    """Nobody votes: the keeper repeats the vote, then lets the claim stand, then settles."""
+    world, task_id = disputed_lie(tmp_path)
+    keeper = Keeper(FakeChain(world.market, account("stranger").address))
+    for _ in range(40):
+        if keeper.step(task_id).do is Do.WAIT:
+            world.market.move_to_end_of_phase(task_id)
+    (filing,) = world.pool.filings(task_id)
+    assert world.pool.case(filing.case_id).ruling is Ruling.NO_QUORUM
+    assert world.market.phase(task_id).phase is Phase.SETTLED
+
+
+def test_keeper__demand_is_overdue__strikes_the_leader(world: World) -> None:
+    """Nobody else has to be awake for it."""
+    task_id = world.post()
+    world.play(task_id, world.miner(), until=lambda: world.market.phase(task_id).phase is Phase.CHALLENGE)
+    world.refuter("asker").demand(task_id, 0)
+    world.market.now = world.onlooker.round(task_id, 0).demand_end
+    keeper = Keeper(FakeChain(world.market, account("stranger").address))
+    assert keeper.step(task_id).do is Do.ADVANCE
+    assert [event.reason for event in world.onlooker.strikes(task_id, 0)] == [Reason.WITHHELD]
