@@ -21,8 +21,8 @@ import {
 } from "../../contracts/types/Task.sol";
 import {Base} from "./Base.sol";
 
-/// @dev Opens the pool's libraries to the tests below.
-contract PoolHarness {
+/// @dev Opens what takes calldata to the tests below.
+contract PathHarness {
     function labelsRoot(uint256 label, uint256 index, bytes32[] calldata path) external pure returns (bytes32) {
         return MerkleLib.labelsRoot(label, index, path);
     }
@@ -59,12 +59,12 @@ contract PoolHarness {
 contract PoolVectorsTest is Base {
     string private constant PATH = "tests/vectors/protocol.json";
 
-    PoolHarness private harness;
+    PathHarness private harness;
     string private json;
     string private section;
 
     function setUp() public {
-        harness = new PoolHarness();
+        harness = new PathHarness();
         json = vm.readFile(PATH);
     }
 
