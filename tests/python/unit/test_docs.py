@@ -58,6 +58,28 @@ def test_protocol__every_named_test__exists() -> None:
     assert missing == []
 
 
+def read_threats() -> dict[str, list[tuple[str, str]]]:
+    """Of each row of the threat model's table of attacks, the (file, test) pairs."""
+    text = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    _, _, table = text.partition("## Attacks and answers\n")
+    rows = [line.split("|") for line in table.partition("\n## ")[0].splitlines() if line.startswith("| ")]
+    return {cells[1].strip(): named_in(cells[3]) for cells in rows if cells[1].strip() != "attack"}
+
+
+def test_threat_model__every_attack_with_an_answer__names_tests_that_exist() -> None:
+    """Only an attack that is said not to be answered has no test."""
+    threats = read_threats()
+    assert len(threats) > 30
+    missing = [
+        f"{attack}: {file} {name}"
+        for attack, tests in threats.items()
+        for file, name in tests
+        if not has_test(file, name)
+    ]
+    assert missing == []
+    assert [attack for attack, tests in threats.items() if not tests] == ["Requester leaks the test set"]
+
+
 def test_has_test__another_file_or_a_part_of_a_name__is_false() -> None:
     """The check itself can fail."""
     file = "tests/solidity/Post.t.sol"
