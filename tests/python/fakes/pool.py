@@ -113,7 +113,7 @@ class PoolState:
     waiting: int = 0
     shared: int = 0
     """Dividends shared out and not yet in anybody's accrued_wei."""
-    index: int = 0
+    index: int = 1
     locked: int = 0
     credits: dict[str, int] = field(default_factory=dict)
     cases: dict[bytes, Case] = field(default_factory=dict)
@@ -312,13 +312,17 @@ class PoolState:
         """IAuditorPool.dispute."""
         if not 1 <= grounds <= disputes.ALL_GROUNDS:
             raise refused("Pool_WrongGrounds", f"grounds {grounds}")
-        case_id, call = self._check_filing(sender, task_id, Vote.CLAIM, wei)
         least, most = (1, disputes.MAX_DISPUTED_SAMPLES) if grounds & Ground.SAMPLES else (0, 0)
         if not least <= len(samples) <= most:
             raise refused("Pool_WrongSamples", f"{len(samples)} samples")
-        if any(sample >= self.chain.round(task_id, call.round).samples for sample in samples):
+        if samples and any(sample >= self._samples(task_id) for sample in samples):
             raise refused("Pool_SampleOutOfRange", f"samples {samples}")
+        case_id, call = self._check_filing(sender, task_id, Vote.CLAIM, wei)
         return self._file(case_id, call, sender, task_id, grounds, evidence, tuple(samples))
+
+    def _samples(self, task_id: TaskId) -> int:
+        """Of the current test set; 0 before its release."""
+        return self.chain.round(task_id, self.chain.task(task_id).round).samples
 
     def _check_filing(self, sender: Address, task_id: TaskId, vote: Vote, wei: int) -> tuple[Hash32, VoteCall]:
         call = self.chain.vote_call(task_id, vote)
@@ -464,8 +468,6 @@ class PoolState:
         counts = disputes.counts_for_participation(self.now, case.snapshot_at, self.params.unbonding_seconds)
         if not case.attempt and counts:
             self.resolved_at.append(self.now)
-        if tally.committed_wei:
-            self.total_trace.push(self.now, self.active)
         self.resolved.append(
             VoteResolved(
                 case_id,
