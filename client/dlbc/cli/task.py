@@ -71,7 +71,7 @@ def post(settings: Settings, file: Path, yes: bool, again: bool) -> None:
         _show_quote(task.name, draft, quote)
     agree(settings, yes)(f"Send {render.ether(quote.value_wei)}?")
     task_id, receipt = requester.post(draft)
-    _tell_posted(settings, task_id, draft, receipt)
+    _tell_posted(settings, task_id, draft, receipt, quote.warning)
 
 
 @command.command("list")
@@ -311,8 +311,9 @@ def _show_quote(name: str, draft: Draft, quote: Quote) -> None:
         render.paragraph(f"Warning: {quote.warning}.")
 
 
-def _tell_posted(settings: Settings, task_id: TaskId, draft: Draft, receipt: Any) -> None:
+def _tell_posted(settings: Settings, task_id: TaskId, draft: Draft, receipt: Any, warning: str = "") -> None:
     told = {
+        "warning": warning,
         "taskId": task_id,
         "termsHash": draft.terms_hash,
         "tx": receipt.tx_hash if receipt else None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dlbc.core.disputes import dividend, spread
 from dlbc.core.errors import Refused, TryLater
 from dlbc.core.phases import duration
 from dlbc.core.types import Address, Receipt, Timestamp, Wei
@@ -128,11 +129,12 @@ class Staker:
         """
         me = self._me()
         receipts = list(collect_votes(self.chain, self.pool, me, self.report).receipts)
-        if self.chain.credit(self.pool.address) > 0 or self.pool.totals()[1] > 0:
+        active, waiting = self.pool.totals()
+        if self.chain.credit(self.pool.address) > 0 or spread(waiting, active).shared_wei > 0:
             receipts.append(self.pool.collect_fees())
         accrued, ballots, votes = self.pool.dividend(me)
         if accrued:
-            taken = _weighed(accrued, ballots, votes)
+            taken = dividend(accrued, ballots, votes).paid_wei
             if taken < accrued:
                 self.agree(
                     f"Take {format_amount(taken)} of {format_amount(accrued)}? This account took part in {ballots} of "
@@ -159,11 +161,6 @@ def stake_warning(bounty_wei: int, active_wei: int) -> str:
         f"the bounty of {format_amount(bounty_wei)} is more than a third of all active stake "
         f"({format_amount(active_wei)}): a false claim could be worth more than the votes against it"
     )
-
-
-def _weighed(accrued_wei: int, ballots: int, votes: int) -> int:
-    """Dividends are weighed by participation (P-60)."""
-    return accrued_wei if ballots >= votes else accrued_wei * ballots // votes
 
 
 def _refuse_in_flight(chain: Chain, account: Address) -> None:

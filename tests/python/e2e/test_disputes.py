@@ -94,6 +94,7 @@ def settled(site: Site, task_id: TaskId, watch: Process) -> None:
     assert site.chain.phase(task_id).phase is Phase.SETTLED
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("jury")
 def test_dispute__false_claim__is_voted_down_and_the_runner_up_wins(site: Site) -> None:
     """The audit finds the lie, the auditors strike it, the honest miner opens and is paid, the disputer earns."""
@@ -197,6 +198,7 @@ def test_demand__mute_leader__is_struck_and_the_bond_comes_back(site: Site) -> N
     assert liar.wait() == 0
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("jury")
 def test_impeach__other_labels_than_committed__task_is_aborted(site: Site) -> None:
     """A requester that seals other labels than it committed loses half of its bond to miners and auditors."""
