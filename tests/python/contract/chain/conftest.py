@@ -6,6 +6,8 @@ import pytest
 from anvil_node import Anvil
 from play import Play
 
+pytest.register_assert_rewrite("pair")  # its asserts say what differs, as those of tests do
+
 
 @pytest.fixture
 def play(anvil: Anvil) -> Play:

@@ -23,6 +23,7 @@ from dlbc.core.types import (
     Locator,
     Outcome,
     Params,
+    Phase,
     PhaseInfo,
     Round,
     Task,
@@ -31,6 +32,7 @@ from dlbc.core.types import (
     TestSet,
     Timestamp,
     TrainingProof,
+    Vote,
     Wei,
     Workload,
 )
@@ -114,7 +116,7 @@ def test_difficulty__random_workloads__agree(call: Call, rng: random.Random) -> 
     for _ in range(4):
         cuts = sorted(rng.randint(0, 10**6) for _ in range(3))
         weights = [b - a for a, b in zip([0, *cuts], [*cuts, 10**6], strict=True)]
-        params = Params(0, 0, 0, 0, 0, 1, *weights, fee_receiver=ZERO_ADDRESS)
+        params = Params(0, 0, 0, 0, 0, 1, *weights, max_challenge=0, vote_seconds=0, pool=ZERO_ADDRESS)
         loads = [workload(rng) for _ in range(BATCH)]
         queues = [up_to(rng, 32, 1) for _ in loads]
         expected = tuple(difficulty.difficulty(load, queue, params) for load, queue in zip(loads, queues, strict=True))
@@ -130,13 +132,20 @@ def test_rank__random_inputs__agree(call: Call, rng: random.Random) -> None:
 
 
 def test_phase__random_facts__agree(call: Call, rng: random.Random) -> None:
-    """Phase, due and end (section 3) agree for 2,000 combinations of facts and clock, edges of windows included."""
-    for _ in range(8):
-        gap = rng.choice([0, 1, 900])
+    """Phase, due and end (section 3) agree for 5,000 combinations of facts and clock, votes, demands and the edges of
+    windows included.
+    """
+    seen = set()
+    for _ in range(20):
+        gap, vote_seconds = rng.choice([0, 1, 900]), rng.choice([1, 300, 600])
         cases = [_facts(rng) for _ in range(BATCH)]
-        found = zip(*call("phases", *columns(cases), gap), strict=True)
+        found = zip(*call("phases", *columns(cases), gap, vote_seconds), strict=True)
         for (task, facts, now), (phase, due, ends_at) in zip(cases, found, strict=True):
-            assert phases.phase_of(task, facts, now, gap) == PhaseInfo(phase, due, ends_at), (task, facts, now, gap)
+            expected = phases.phase_of(task, facts, now, gap, vote_seconds)
+            assert expected == PhaseInfo(phase, due, ends_at), (task, facts, now, gap, vote_seconds)
+            seen.add((phase, due))
+    warm = {Phase.TRAINING, Phase.RELEASING, Phase.REVEALING, Phase.OPENING, Phase.CHALLENGE, Phase.NOMINATING}
+    assert seen >= {(phase, due) for phase in warm | {Phase.VOTING_REVEAL} for due in (False, True)}
 
 
 def test_payouts__random_shares__agree_and_sum_up(call: Call, rng: random.Random) -> None:
@@ -263,6 +272,9 @@ def _facts(rng: random.Random) -> tuple[Task, Round, int]:
         nominate_end=maybe(near()) if released else Timestamp(0),
         challenge_end=maybe(near()) if released else Timestamp(0),
         commits=rng.randint(0, 2),
+        vote_start=maybe(near()) if released else Timestamp(0),
+        vote=rng.choice([Vote.NONE, Vote.NONE, Vote.TEST_SET, Vote.CLAIM]) if released else Vote.NONE,
+        open_demands=rng.choice([0, 0, 1, 3]) if released else 0,
         leader=address(rng) if rng.random() < 0.6 else ZERO_ADDRESS,
         leader_total=0,
         reveals=0,
@@ -270,6 +282,9 @@ def _facts(rng: random.Random) -> tuple[Task, Round, int]:
         max_sample_score=0,
         classes=0,
         metric=0,
+        demand_end=near(),
+        strikes=0,
+        is_fee_due=rng.random() < 0.5,
         test_commitment=word(rng),
     )
     return task, facts, now
