@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dlbc.core import seal, watermark
+from dlbc.core import seal
 from dlbc.core.cid import LocatorHasher, locator_of, to_cid
 from dlbc.core.difficulty import difficulty
 from dlbc.core.errors import NotFound, Refused
@@ -31,7 +31,6 @@ from dlbc.core.proofs import (
     score_claim_digest,
     terms_hash,
     test_commitment,
-    verify_slot_path,
 )
 from dlbc.core.report import Check, Checks
 from dlbc.core.scoring import (
@@ -62,6 +61,7 @@ from dlbc.core.types import (
 )
 from dlbc.ports import Chain, Dataset, Progress, Storage, Trainer, silent
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_sealed, write_atomically
+from dlbc.roles.marks import check_no_other_mark, check_own_mark
 
 RecoverSigner = Callable[[Hash32, bytes], Address]
 _STEPS = 7
@@ -153,8 +153,9 @@ class _Audit:
         self._progress(5)
         self._check_score(claim, manifest, weights, test)
         self._progress(6)
-        self._check_watermark(claim, opening, weights)
-        self._check_copied(claim, weights)
+        check_own_mark(self.chain, self.checks, claim, opening, weights)
+        if weights is not None:
+            check_no_other_mark(self.chain, self.checks, claim, weights)
         self._progress(_STEPS)
         return AuditReport(
             task_id=self.task_id,
@@ -488,54 +489,6 @@ class _Audit:
             f"{claim.claim.total} of {count}, at most {allowed} predictions off",
             f"{correct} of {count}, {mismatches} off",
         )
-
-    def _check_watermark(self, claim: ClaimRevealed, opening: ModelOpened, weights: Mapping[str, Any] | None) -> None:
-        proof = claim.proof
-        rooted = verify_slot_path(opening.slot_key, 0, opening.slot_path, proof.watermark_root)
-        self.checks.that("slot key under root", rooted, "slot 0 of watermarkRoot", _same("the path", rooted))
-        if weights is None:
-            self.checks.that("watermark", False, "the miner's mark", "not read: no verified weights")
-            return
-        payload = watermark.payload(self.chain.chain_id, self.chain.market, self.task_id, self.index, proof.miner, 0)
-        read = watermark.detect(weights, opening.slot_key, 0, payload)
-        self.checks.that(
-            "watermark slot 0",
-            read.is_detected,
-            f"S >= {float(watermark.OWN)}",
-            f"S = {read.strength:.2f}, false <= 2^{read.log2_false_positive:.0f}, bits wrong {read.bits_wrong}",
-        )
-
-    def _check_copied(self, claim: ClaimRevealed, weights: Mapping[str, Any] | None) -> None:
-        """Slot 0 of every model that others opened and had committed to earlier is looked for, blind (P-53, P-93)."""
-        if weights is None:
-            return
-        mine = self.chain.entry(self.task_id, self.index, claim.proof.miner).commit_seq
-        looked, found = 0, ""
-        for opening in self._openings_of_others(claim):
-            if self.chain.entry(opening.task_id, opening.round, opening.miner).commit_seq >= mine:
-                continue
-            payload = watermark.payload(
-                self.chain.chain_id, self.chain.market, opening.task_id, opening.round, opening.miner, 0
-            )
-            looked += 1
-            if watermark.detect(weights, opening.slot_key, 0, payload).reaches(watermark.BLIND):
-                found = f"that of {opening.miner} in task {opening.task_id}"
-        self.checks.that(
-            "no other miner's mark", not found, "no earlier model's mark", found or f"none of {looked} opened earlier"
-        )
-
-    def _openings_of_others(self, claim: ClaimRevealed) -> list[ModelOpened]:
-        """Of this round and of settled rounds; the declared parent may be recognised (P-53)."""
-        rounds = {(self.task_id, self.index): None}
-        for header in self.chain.blocks():
-            if header.model_hash not in (claim.proof.parent_model, claim.proof.model_hash):
-                rounds[header.task_id, header.round] = None
-        return [
-            opening
-            for task_id, index in rounds
-            for opening in self.chain.openings(task_id, index)
-            if opening.miner != claim.proof.miner
-        ]
 
 
 def broken_link(headers: list[BlockHeader], genesis: Hash32) -> int | None:

@@ -6,20 +6,13 @@ costs nothing, for the salt is signed for again and the verdict is one of three.
 
 from __future__ import annotations
 
-import secrets as randomness
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from dlbc.core.decide import NO_DEADLINE, AuditorFacts, Ballot, CaseFacts, Do, decide_auditor
 from dlbc.core.errors import ContractRefused, Refused, TryLater, Usage
 from dlbc.core.phases import duration
-from dlbc.core.proofs import ballot_hash, ballot_secret_typed_data, dispute_id, find_verdict
-from dlbc.core.records import hex_bytes, to_record
-from dlbc.core.secrets import ballot_salt
 from dlbc.core.types import (
     Address,
-    Hash32,
     Phase,
     Receipt,
     Ruling,
@@ -30,12 +23,10 @@ from dlbc.core.types import (
 )
 from dlbc.core.units import format_amount
 from dlbc.ports import Chain, Journal, Keys, Pool
-from dlbc.roles.cases import CaseView, OwnBallot, Stage, read_ballot, read_cases
+from dlbc.roles.ballots import Ballots
+from dlbc.roles.cases import CaseView, OwnBallot, Stage, read_cases
 from dlbc.roles.loop import Report, unheard
 from dlbc.roles.outcome import NOTHING, Agree, agreed
-
-BALLOT = "ballot"
-RANDOM_SALT = "random_salt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +70,6 @@ class Voter:
                 open_case = view
         return self._finished(task_id, views) if open_case is None else self._waits(open_case, verdict)
 
-    def verdict_of(self, own: OwnBallot) -> tuple[Verdict, bytes]:
-        """What a sealed ballot of this account says, and its salt: from the journal, else from the wallet.
-
-        Raises Refused when neither opens it.
-        """
-        vote = dispute_id(own.case_id, own.attempt)
-        for salt in self._known_salts(vote):
-            found = find_verdict(own.ballot, self.pool.address, vote, self.keys.address, salt)
-            if found is not None:
-                return found, salt
-        raise Refused(
-            f"the ballot of {self.keys.address} does not open with this wallet's salt, nor with this journal; use the "
-            "home folder of the machine that cast it, before the time to open ballots ends"
-        )
-
     # ------------------------------------------------------------------ one step
 
     def _do(self, view: CaseView, do: Do, verdict: Verdict | None) -> VoteStep:
@@ -122,27 +98,16 @@ class Voter:
             f"Vote {verdict.name.lower()!r} on {_subject(view)}? The ballot locks {format_amount(lock)} of the stake, "
             "which is lost if two thirds find otherwise, or if it is not opened in time"
         )
-        vote = dispute_id(view.case_id, view.case.attempt)
-        salt = self._new_salt(vote)
-        ballot = ballot_hash(self.pool.address, vote, self.keys.address, verdict, salt)
-        record: dict[str, Any] = {
-            "task_id": view.case.task_id,
-            "case_id": to_record(view.case_id),
-            "attempt": view.case.attempt,
-            "verdict": verdict.name,
-            "salt": to_record(salt),
-            "lock_wei": lock,
-        }
-        self.journal.put(BALLOT, vote.hex(), record)
+        ballot = self._ballots.seal(view, verdict, lock)
         receipt = self.pool.commit_vote(view.case_id, ballot)
         self.report("vote_committed", task_id=view.case.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
         return self._cast(view, verdict, lock, (receipt,))
 
     def _reveal(self, view: CaseView) -> VoteStep:
-        own = self._ballot(view, view.case.attempt)
+        own = self._ballots.cast(view, view.case.attempt)
         if own is None:
             raise TryLater("the ballot is not in the node's log yet; run the same command again")
-        verdict, salt = self.verdict_of(own)
+        verdict, salt = self._ballots.open(own)
         receipt = self.pool.reveal_vote(view.case_id, self.keys.address, verdict, own.lock_wei, salt)
         self.report("vote_revealed", task_id=view.case.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
         return self._opened(view, verdict, own.lock_wei, (receipt,))
@@ -160,7 +125,7 @@ class Voter:
     def _collect(self, view: CaseView) -> Receipt:
         """The first vote's ballot if the vote was repeated and it is still there, else the last one's."""
         me = self.keys.address
-        first, last = self._ballot(view, 0), self._ballot(view, view.case.attempt)
+        first, last = self._ballots.cast(view, 0), self._ballots.cast(view, view.case.attempt)
         if view.case.attempt and first is not None and first.verdict is not Verdict.NONE:
             return self.pool.collect_vote(view.case_id, 0, me)
         if last is None:
@@ -172,7 +137,7 @@ class Voter:
     # ------------------------------------------------------------------ nothing to send now
 
     def _waits(self, view: CaseView, wanted: Verdict | None) -> VoteStep:
-        now, own = self.chain.now(), self._ballot(view, view.case.attempt)
+        now, own = self.chain.now(), self._ballots.cast(view, view.case.attempt)
         match view.stage(now):
             case Stage.WAITS:
                 begins = duration(view.start - now)
@@ -182,7 +147,7 @@ class Voter:
                     view.start,
                 )
             case Stage.COMMIT if own is not None:
-                cast, _ = self.verdict_of(own)
+                cast, _ = self._ballots.open(own)
                 if wanted not in (None, cast):
                     raise Refused(
                         f"the ballot on {_subject(view)} says {cast.name.lower()!r} already and can't be changed; "
@@ -207,7 +172,7 @@ class Voter:
                     view.reveal_end,
                 )
             case Stage.REVEAL if own is not None and own.verdict is Verdict.NONE:
-                self.verdict_of(own)  # says why it can't be opened
+                self._ballots.open(own)  # says why it can't be opened
             case Stage.REVEAL if own is not None:
                 return self._opened(view, own.verdict, own.lock_wei)
         ends = self.chain.phase(view.case.task_id).ends_at
@@ -256,7 +221,7 @@ class Voter:
                 is_done=True,
             )
         ruling = "; ".join(f"{_subject(view)}: {ruling_in_words(view)}" for view in own)
-        lost = sum(ballot.lock_wei for view in own for ballot in self._never_opened(view))
+        lost = sum(ballot.lock_wei for view in own for ballot in self._ballots.never_opened(view))
         told = f", but {format_amount(lost)} are lost with a ballot that was not opened in time" if lost else ""
         return VoteStep(
             "finished",
@@ -265,6 +230,10 @@ class Voter:
         )
 
     # ------------------------------------------------------------------ inside
+
+    @property
+    def _ballots(self) -> Ballots:
+        return Ballots(self.chain, self.pool, self.keys, self.journal)
 
     def _case_facts(self, view: CaseView) -> CaseFacts:
         phase = self.chain.phase(view.case.task_id)
@@ -279,58 +248,16 @@ class Voter:
     def _own_facts(self, view: CaseView, verdict: Verdict | None) -> AuditorFacts:
         """Dividends are another command's: they are weighed by all votes, and these may not all be collected yet."""
         me = self.keys.address
-        own = self._ballot(view, view.case.attempt)
+        own = self._ballots.cast(view, view.case.attempt)
         return AuditorFacts(
             verdict=verdict or Verdict.NONE,
             lock_wei=self.pool.lock_for(view.case_id, me) if view.is_open else NOTHING,
             ballot=_state(own),
-            first_ballot=_state(self._ballot(view, 0)),
-            has_salt=own is not None and own.verdict is Verdict.NONE and self._can_open(own),
+            first_ballot=_state(self._ballots.cast(view, 0)),
+            has_salt=own is not None and own.verdict is Verdict.NONE and self._ballots.can_open(own),
             has_filed=self.pool.has_filed(view.case_id, me),
             pool_credit=self.pool.credit(me),
         )
-
-    def _can_open(self, own: OwnBallot) -> bool:
-        try:
-            self.verdict_of(own)
-        except Refused:
-            return False
-        return True
-
-    def _never_opened(self, view: CaseView) -> list[OwnBallot]:
-        found = (self._ballot(view, attempt) for attempt in range(view.case.attempt + 1))
-        return [own for own in found if own is not None and own.verdict is Verdict.NONE]
-
-    def _ballot(self, view: CaseView, attempt: int) -> OwnBallot | None:
-        for event in self.pool.ballots_committed(view.case_id):
-            if (event.attempt, event.voter) == (attempt, self.keys.address):
-                return read_ballot(self.pool, event)
-        return None
-
-    def _new_salt(self, vote: Hash32) -> bytes:
-        """From the wallet; 32 random bytes, which then only the journal has, if it signs differently each time."""
-        salts = self._salts(vote)
-        if len(salts) == 1:
-            return salts[0]
-        material = randomness.token_bytes(32)
-        self.journal.put(RANDOM_SALT, vote.hex(), {"material": to_record(material)})
-        return ballot_salt(material)
-
-    def _known_salts(self, vote: Hash32) -> Iterator[bytes]:
-        """The journal's first: the wallet is asked to sign only if it has none, or one of another chain."""
-        kept = self.journal.get(BALLOT, vote.hex())
-        if kept is not None:
-            yield hex_bytes(kept["salt"], "salt", 32)
-        yield from self._salts(vote)
-
-    def _salts(self, vote: Hash32) -> list[bytes]:
-        """The salt of this vote as far as it can be had again; none from a wallet that signs differently each time."""
-        kept = self.journal.get(RANDOM_SALT, vote.hex())
-        if kept is not None:
-            return [ballot_salt(hex_bytes(kept["material"], "random salt", 32))]
-        message = ballot_secret_typed_data(vote, self.chain.chain_id, self.chain.market)
-        first, second = self.keys.sign_typed(message), self.keys.sign_typed(message)
-        return [ballot_salt(first)] if first == second else []
 
     def _why_no_weight(self, view: CaseView) -> str:
         me = self.keys.address
