@@ -102,8 +102,8 @@ interface IAuditorPool is ILedger {
     function collectFees() external;
 
     /// @notice Credits the caller its dividends x (votes it revealed and collected / votes resolved) since the last
-    /// time; the rest returns to the pool. For the caller only. Warning: a resolved vote whose ballot is not collected yet
-    /// counts as missed; collect first.
+    /// time; the rest returns to the pool. For the caller only. Warning: a resolved vote whose ballot is not collected
+    /// yet counts as missed; collect first.
     function claimDividends() external;
 
     // ---------------------------------------------------------------- disputes and votes (P-45, P-52 to P-55)

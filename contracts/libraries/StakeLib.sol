@@ -22,8 +22,9 @@ library StakeLib {
         pure
         returns (uint160 index, uint256 sharedWei)
     {
-        // Proof: waitingWei < 2^96, so growth < 2^160, growth * totalWei < 2^256 - 2^160 and the rounding up fits. The
-        // index wraps by intent, see earnedDown. sharedWei <= waitingWei, for growth * totalWei <= waitingWei * 2^64.
+        // Proof: waitingWei < 2^96, so waitingWei * 2^64 < 2^160 bounds growth and growth * totalWei alike, and with
+        // them the sum before the last shift. The same bound gives sharedWei <= waitingWei. The index wraps by intent,
+        // see earnedDown.
         unchecked {
             uint256 growth = (waitingWei << SCALE_BITS) / totalWei;
             index = uint160(paidIndex + growth);
@@ -34,9 +35,9 @@ library StakeLib {
 
     /// @notice What a stake earned while the index went from paidIndex to index.
     function earnedDown(uint256 activeWei, uint160 index, uint160 paidIndex) internal pure returns (uint256) {
-        // Proof: the difference modulo 2^160 is the true growth unless that reached 2^160, which is 2^96 wei of
-        // dividends per staked wei, more than there is; even then it is less, so nobody is owed what is not there.
-        // 2^96 * 2^160 = 2^256 bounds the product from above.
+        // Proof: a factor below 2^96 and one below 2^160 give a product below 2^256. The difference modulo 2^160 is the
+        // true growth unless that reached 2^160, which is 2^96 wei of dividends for each staked wei, more than there
+        // is; even then it is less than the true growth, so nobody is owed what is not there.
         unchecked {
             return (activeWei * uint256(uint160(index - paidIndex))) >> SCALE_BITS;
         }
