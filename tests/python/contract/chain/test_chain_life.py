@@ -47,6 +47,55 @@ def test_life__three_miners_one_silent__pays_everyone_and_ends_empty(play: Play)
     assert requester.market_balance() == 0
 
 
+MAGIC = bytes.fromhex("1626ba7e")
+HIGH_S = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
+
+@pytest.mark.parametrize(
+    ("code", "signature", "expected"),
+    [
+        ("", "own", True),
+        ("", "other", False),
+        ("", "short", False),
+        ("", "high s", False),
+        ("accepts", "short", True),
+        ("accepts", "other", True),
+        ("other word", "short", False),
+        ("31 bytes", "short", False),
+        ("reverts", "short", False),
+        ("reverts", "own", True),
+    ],
+)
+def test_verify_proof__keys_and_contract_wallets__agrees_with_the_lens(
+    play: Play, code: str, signature: str, expected: bool
+) -> None:
+    """The client decides like MarketLens whether a miner signed: by its key with low s, or by its contract's word."""
+    task_id = play.post().task_id
+    work, other = play.work(task_id, FIRST_MINER, 350), play.work(task_id, FIRST_MINER + 1, 350)
+    play.commit(work)
+    play.release(task_id)
+    play.reveal(work)
+    own = work.signature
+    high = own[:32] + (HIGH_S - int.from_bytes(own[32:64], "big")).to_bytes(32, "big") + bytes([55 - own[64]])
+    given = {"own": own, "other": other.signature, "short": b"short", "high s": high}[signature]
+    answer = "7f" + MAGIC.ljust(32, b"\0").hex() + "5f52"  # push the word, store it at 0
+    codes = {
+        "": "",
+        "accepts": answer + "60205ff3",
+        "other word": answer.replace("1626ba7e", "1626ba7f") + "60205ff3",
+        "31 bytes": answer + "601f5ff3",
+        "reverts": "5f5ffd",
+    }
+    chain, where = play.requester, play.deployment
+    play.anvil.rpc("anvil_setCode", work.proof.miner, "0x" + codes[code])
+    try:
+        lens = chain.connection.view("MarketLens", where.lens, "verifyProof", work.proof, work.claim, given)
+        assert (lens, chain.verify_proof(work.proof, work.claim, given)) == (expected, expected)
+    finally:
+        play.anvil.rpc("anvil_setCode", work.proof.miner, "0x")
+    assert not chain.verify_proof(other.proof, other.claim, other.signature)  # never revealed
+
+
 def test_life__one_round_settled__log_and_ledger_tell_it(play: Play) -> None:
     """Events, winner, watermark and ledger block say what happened, and agree with the hashes computed here."""
     chain = play.requester
