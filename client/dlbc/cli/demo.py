@@ -6,7 +6,8 @@ import json
 import shutil
 import signal
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -15,56 +16,105 @@ import click
 
 from dlbc.cli import render
 from dlbc.cli.options import Command, Settings
-from dlbc.core.errors import Refused, VerificationFailed
+from dlbc.core.errors import Refused, Usage, VerificationFailed
 
 if TYPE_CHECKING:
     from dlbc.cli.demo_run import Outcome
-
-_MARKER = ".dlbc-demo"
+    from dlbc.cli.demo_stage import Stage
 
 
 @click.command(cls=Command)
+@click.option(
+    "--story",
+    type=click.Choice(["market", "dispute"]),
+    default="market",
+    help="What is played: two tasks without a quarrel, or what becomes of two false claims.",
+)
 @click.option("--dataset", type=click.Choice(["digits", "fashion-mnist"]), default="digits", help="What is learned.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("demo-out"), help="Folder for what it leaves.")
 @click.option("--keep", is_flag=True, help="Keep the network's files too, for `dlbc devnet up --home OUTPUT/home`.")
 @click.pass_obj
-def command(settings: Settings, dataset: str, output: Path, keep: bool) -> None:
-    """Two tasks, a requester, three miners and an auditor as processes of their own on a local network.
+def command(settings: Settings, story: str, dataset: str, output: Path, keep: bool) -> None:
+    """The whole loop as processes of their own on a local network: real chain, real IPFS, real training.
 
-    Leaves OUTPUT/summary.json, and the logs in OUTPUT/logs. Stops everything it started.
+    The market: two tasks, a requester, three miners and an auditor; leaves OUTPUT/summary.json.
+
+    The dispute (about two minutes): a claim that nothing but its model refutes is audited, disputed, voted down and
+    slashed, and the runner-up wins; another is struck by one transaction; and every wei is explained. Leaves
+    OUTPUT/dispute.json.
+
+    Logs are in OUTPUT/logs. Stops everything it started.
     """
     from dlbc import bootstrap
-    from dlbc.adapters.devnet.network import LocalNetwork
-    from dlbc.cli.demo_run import SCRIPTS, Demo
-    from dlbc.cli.demo_view import make_view
 
     started = time.monotonic()
+    if story == "dispute" and dataset != "digits":
+        raise Usage("--story dispute is played with digits; leave out --dataset")
     if dataset == "fashion-mnist":
         bootstrap.FileData().load(dataset, Path(), 0)  # says which package is missing, before anything starts
     output = output.resolve()
     _prepare(output)
     signal.signal(signal.SIGTERM, _interrupt)
-    with ExitStack() as stack:
-        view = stack.enter_context(make_view(started))
-        view.stage("starting a local chain and an IPFS node")
-        network = stack.enter_context(LocalNetwork(output / "home", fresh=True))
-        chain = bootstrap.chain(network.config())
-        outcome = Demo(network, chain, SCRIPTS[dataset], output, view, stack, started).run()
+    if story == "dispute":
+        _play_dispute(settings, output, started)
+    else:
+        _play_market(settings, dataset, output, started)
     if not keep:
         shutil.rmtree(output / "home", ignore_errors=True)
-    (output / "summary.json").write_text(json.dumps(outcome.summary(), indent=2) + "\n")
+
+
+def _play_market(settings: Settings, dataset: str, output: Path, started: float) -> None:
+    from dlbc.cli.demo_run import SCRIPTS, Demo
+
+    with _stage(output, started) as stage:
+        outcome = Demo(stage, SCRIPTS[dataset], started).run()
+    summary = outcome.summary()
+    (output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     if settings.json:
-        render.print_json(outcome.summary())
+        render.print_json(summary)
     else:
         _show(outcome, output)
     if not outcome.is_as_promised:
         raise VerificationFailed(f"the demo did not come out as promised; see {output / 'summary.json'}")
 
 
+def _play_dispute(settings: Settings, output: Path, started: float) -> None:
+    from dlbc.cli.demo_dispute import DisputeDemo
+    from dlbc.cli.demo_dispute_show import show_dispute
+
+    with _stage(output, started) as stage:
+        outcome = DisputeDemo(stage, started).run()
+    summary = outcome.summary()
+    (output / "dispute.json").write_text(json.dumps(summary, indent=2) + "\n")
+    if settings.json:
+        render.print_json(summary)
+    else:
+        show_dispute(outcome, output / "dispute.json")
+    broken = [promise for promise, is_kept in outcome.promises.items() if not is_kept]
+    if broken:
+        raise Refused(f"the demo did not come out as promised: {'; '.join(broken)} (see {output / 'dispute.json'})")
+
+
+@contextmanager
+def _stage(output: Path, started: float) -> Iterator[Stage]:
+    """A local network and what plays on it; all of it ends with the block."""
+    from dlbc import bootstrap
+    from dlbc.cli.demo_stage import Stage
+    from dlbc.cli.demo_view import make_view
+
+    with ExitStack() as stack:
+        view = stack.enter_context(make_view(started))
+        view.stage("starting a local chain and an IPFS node")
+        network = stack.enter_context(bootstrap.local_network(output / "home", fresh=True))
+        yield Stage(network, *bootstrap.chain_and_pool(network.config()), output, view, stack)
+
+
 def _prepare(output: Path) -> None:
     """An empty folder; removes only what an earlier demo left."""
+    from dlbc.cli.demo_stage import MARKER
+
     if output.exists():
-        if any(output.iterdir()) and not (output / _MARKER).exists():
+        if any(output.iterdir()) and not (output / MARKER).exists():
             raise Refused(f"{output} holds files that no demo wrote; name another folder with --output")
         if (output / "home").exists():
             from dlbc.adapters.devnet.network import down
@@ -72,7 +122,7 @@ def _prepare(output: Path) -> None:
             down(output / "home")
         shutil.rmtree(output)
     output.mkdir(parents=True)
-    (output / _MARKER).touch()
+    (output / MARKER).touch()
 
 
 def _show(outcome: Outcome, output: Path) -> None:

@@ -24,6 +24,7 @@ class Actor:
     """One `python -m dlbc …` process. Its events are the JSON lines of its stderr."""
 
     name: str
+    who: str  # it acts as; the view has one row for each
     process: subprocess.Popen[bytes]
     output: Path
     log: Path
@@ -92,11 +93,19 @@ class Actor:
         return lines[-1][:300] if lines else "it said nothing"
 
 
-def start_actor(name: str, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> Actor:
+def start_actor(
+    name: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    *,
+    who: str = "",
+    module: str = "dlbc",
+) -> Actor:
     """Starts `python -m dlbc` with these arguments; the system ends it when this process ends (where setpriv is)."""
     folder.mkdir(parents=True, exist_ok=True)
     output, log = folder / f"{name}.out", folder / f"{name}.log"
-    command = [sys.executable, "-m", "dlbc", *arguments]
+    command = [sys.executable, "-m", module, *arguments]
     setpriv = shutil.which("setpriv")
     if setpriv is not None:
         command = [setpriv, "--pdeathsig", "TERM", "--", *command]
@@ -109,7 +118,7 @@ def start_actor(name: str, arguments: Sequence[str], environment: Mapping[str, s
             env={**_clean_environment(), **environment},
             start_new_session=True,
         )
-    return Actor(name, process, output, log)
+    return Actor(name, who or name, process, output, log)
 
 
 def _clean_environment() -> dict[str, str]:

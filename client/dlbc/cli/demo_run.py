@@ -6,29 +6,17 @@ clock when everybody has done what a window is for, and checks what came out.
 
 from __future__ import annotations
 
-import os
-import re
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dlbc.cli.demo_actors import Actor, start_actor
-from dlbc.cli.demo_view import View
+from dlbc.cli.demo_stage import AUDIT_SECONDS, Stage, failing, task_row, with_long_windows
 from dlbc.core.errors import Refused
 from dlbc.core.task_template import task_template
-from dlbc.core.types import PPM, Phase, TaskId
-
-if TYPE_CHECKING:
-    from dlbc.adapters.devnet.network import Network
-    from dlbc.ports import Chain
+from dlbc.core.types import Phase, TaskId
 
 MINERS = ("miner1", "miner2", "miner3")
-LOOK_SECONDS = 0.2
-STEP_SECONDS = 120.0
-AUDIT_SECONDS = 300.0
 GAS_OF_EVENT = {
     "task_posted": "post",
     "model_committed": "commit",
@@ -141,15 +129,11 @@ class Outcome:
 
 
 class Demo:
-    """One run. `stack` ends every process that was started, on every way out."""
+    """One run."""
 
-    def __init__(
-        self, network: Network, chain: Chain, script: Script, folder: Path, view: View, stack: ExitStack, started: float
-    ) -> None:
-        self._network, self._chain, self._script = network, chain, script
-        self._folder, self._view, self._stack, self._started = folder, view, stack, started
-        self._actors: list[Actor] = []
-        self._finished: list[Actor] = []
+    def __init__(self, stage: Stage, script: Script, started: float) -> None:
+        self._stage, self._script, self._started = stage, script, started
+        self._network, self._chain, self._folder, self._view = stage.network, stage.chain, stage.folder, stage.view
         self._money: dict[str, Money] = {}
 
     def run(self) -> Outcome:
@@ -173,13 +157,11 @@ class Demo:
             text = text.replace('bounty = "1 ether"', f'bounty = "{task.bounty}"')
             text = text.replace('deposit = "0.1 ether"', f'deposit = "{tenth}"')
             text = text.replace('bond = "0.1 ether"', f'bond = "{tenth}"')
-            text = re.sub(r"(?m)^(train|release|reveal|open|challenge) = .*", r'\1 = "3h"', text)  # the clock is moved
+            text = with_long_windows(text)
             for line, other in task.widths:
                 text = text.replace(line, other)
             file.write_text(text, encoding="utf-8")
-            post = self._start(f"post-{name}", "requester", "task", "post", str(file), "--yes", "--json")
-            self._wait_for_end(post, STEP_SECONDS)
-            tasks.append(TaskId(int(post.answer()["taskId"])))
+            tasks.append(self._stage.post(f"post-{name}", file))
         for task_id in tasks:
             posted = self._chain.task(task_id)
             self._account("requester").paid += posted.bounty_wei + posted.bond_wei
@@ -188,21 +170,18 @@ class Demo:
     def _train(self, tasks: list[TaskId]) -> None:
         self._view.stage("three miners train: one briefly, one longer, one will vanish")
         brief = str(self._script.brief_epochs)
-        self._start("miner1", "miner1", "miner", "run", "--device", "auto", "--epochs", brief)
-        self._start("miner2", "miner2", "miner", "run", "--device", "auto")
-        vanishing = self._start("miner3", "miner3", "miner", "run", "--device", "auto", "--epochs", brief)
+        self._stage.start("miner1", "miner1", "miner", "run", "--device", "auto", "--epochs", brief)
+        self._stage.start("miner2", "miner2", "miner", "run", "--device", "auto")
+        vanishing = self._stage.start("miner3", "miner3", "miner", "run", "--device", "auto", "--epochs", brief)
         keys = {name: self._network.keys(name).address for name in MINERS}
 
         def has_committed(name: str) -> bool:
             return all(self._chain.entry(task_id, 0, keys[name]).commit_seq > 0 for task_id in tasks)
 
-        self._until(lambda: has_committed("miner3"), "miner3's commits", self._script.training_seconds)
-        vanishing.kill()
-        self._pump(vanishing)
-        self._actors.remove(vanishing)
-        self._finished.append(vanishing)
+        self._stage.until(lambda: has_committed("miner3"), "miner3's commits", self._script.training_seconds)
+        self._stage.kill(vanishing)
         self._view.event("miner3", {"event": "gave_up", "task_id": "1 and 2", "why": "its machine is gone (SIGKILL)"})
-        self._until(
+        self._stage.until(
             lambda: has_committed("miner1") and has_committed("miner2"), "all commits", self._script.training_seconds
         )
         for name in keys:
@@ -210,23 +189,28 @@ class Demo:
 
     def _release_and_reveal(self, tasks: list[TaskId]) -> None:
         self._view.stage("commits close; the requester releases the test sets")
-        watch = self._start("watch", "requester", "task", "watch", *map(str, tasks), "--release", "--json")
-        watch.is_expected_to_end = True
-        self._move_to(max(self._chain.round(task_id, 0).train_end for task_id in tasks))
-        self._until(lambda: all(self._chain.round(task_id, 0).reveals == 2 for task_id in tasks), "both reveals")
+        watching = ("task", "watch", *map(str, tasks), "--release", "--json")
+        self._watch = self._stage.start("watch", "requester", *watching, who="requester")
+        self._watch.is_expected_to_end = True
+        self._stage.move_to(max(self._chain.round(task_id, 0).train_end for task_id in tasks))
+        self._stage.until(lambda: all(self._chain.round(task_id, 0).reveals == 2 for task_id in tasks), "both reveals")
 
     def _open_and_audit(self, tasks: list[TaskId]) -> None:
         self._view.stage("reveals close; the leaders open their models")
-        self._move_to(max(self._chain.round(task_id, 0).reveal_end for task_id in tasks))
-        self._until(lambda: all(self._chain.round(task_id, 0).challenge_end for task_id in tasks), "both openings")
+        self._stage.move_to(max(self._chain.round(task_id, 0).reveal_end for task_id in tasks))
+        self._stage.until(
+            lambda: all(self._chain.round(task_id, 0).challenge_end for task_id in tasks), "both openings"
+        )
         self._view.stage("the auditor checks the opened models before any money moves")
         for report in self._audit(tasks, "opened"):
             if report["audit"] != "pass":
-                raise Refused(f"the audit of the opened model of task {report['taskId']} fails: {_failing(report)}")
+                raise Refused(
+                    f"the audit of the opened model of task {report['taskId']} fails: {', '.join(failing(report))}"
+                )
 
     def _settle(self, tasks: list[TaskId]) -> None:
         self._view.stage("nobody objects; the tasks are settled and everybody is paid")
-        self._move_to(max(self._chain.round(task_id, 0).challenge_end for task_id in tasks))
+        self._stage.move_to(max(self._chain.round(task_id, 0).challenge_end for task_id in tasks))
         people = [self._network.keys(name).address for name in ("requester", "miner1", "miner2")]
 
         def everybody_is_paid() -> bool:
@@ -237,31 +221,28 @@ class Demo:
                 for task_id in tasks
             )
 
-        self._until(everybody_is_paid, "the last withdrawal")
-        self._until(lambda: all(actor.process.poll() is not None for actor in self._named("watch")), "the requester")
-        for actor in list(self._actors):
-            actor.end()
-            self._pump(actor)
+        self._stage.until(everybody_is_paid, "the last withdrawal")
+        self._stage.finish(self._watch)
+        self._stage.end_all()
         fees = self._chain.credit(self._chain.params().pool)
-        collector = self._start("fees", "auditor", "auditor", "dividends", "--yes", "--json")
-        self._wait_for_end(collector, STEP_SECONDS)
+        self._stage.finish(self._stage.start("fees", "auditor", "auditor", "dividends", "--yes", "--json"))
         self._account("auditor pool").received += fees
 
     def _verify(self, tasks: list[TaskId]) -> Outcome:
         self._view.stage("the auditor verifies ledger, models and scores; then a tampered model")
         reports = {report["taskId"]: report for report in self._audit(tasks, "settled")}
-        ledger = self._start_auditor("ledger", "ledger", "verify", "--json")
+        ledger = self._stage.start_stranger("ledger", "ledger", "verify", "--json")
         model = self._folder / "model.safetensors"
-        pull = self._start_auditor("pull", "model", "pull", str(tasks[0]), "-o", str(model), "--json")
-        self._wait_for_end(ledger, STEP_SECONDS, codes=(0, 4))
-        self._wait_for_end(pull, STEP_SECONDS)
+        pull = self._stage.start_stranger("pull", "model", "pull", str(tasks[0]), "-o", str(model), "--json")
+        self._stage.finish(ledger, codes=(0, 4))
+        self._stage.finish(pull)
         tampered = self._folder / "tampered.safetensors"
         tampered.write_bytes(_with_one_bit_changed(model.read_bytes()))
-        caught = self._start_auditor("tampered", "audit", str(tasks[0]), "--model", str(tampered), "--json")
-        self._wait_for_end(caught, AUDIT_SECONDS, codes=(0, 4))
+        caught = self._stage.start_stranger("tampered", "audit", str(tasks[0]), "--model", str(tampered), "--json")
+        self._stage.finish(caught, AUDIT_SECONDS, codes=(0, 4))
         verdict = caught.answer()
         return Outcome(
-            tasks=[self._task_row(task_id, reports[task_id]) for task_id in tasks],
+            tasks=[task_row(self._chain, task_id, reports[task_id]) for task_id in tasks],
             names={self._network.keys(name).address: name for name in MINERS},
             checks=reports[tasks[0]]["checks"],
             tampered_audit=str(verdict["audit"]),
@@ -276,23 +257,10 @@ class Demo:
 
     # ------------------------------------------------------------------ what came out
 
-    def _task_row(self, task_id: TaskId, report: dict[str, Any]) -> dict[str, Any]:
-        facts, winner = self._chain.round(task_id, 0), self._chain.winner(task_id, 0)
-        return {
-            "taskId": task_id,
-            "phase": self._chain.phase(task_id).phase.label,
-            "winner": winner.miner,
-            "total": winner.total,
-            "samples": facts.samples,
-            "scorePpm": winner.total * PPM // (facts.samples * facts.max_sample_score),
-            "difficulty": self._chain.task(task_id).difficulty,
-            "audit": report["audit"],
-        }
-
     def _gas(self) -> dict[str, int]:
         """The most any call of a kind used."""
         gas: dict[str, int] = {}
-        for actor in [*self._actors, *self._finished]:
+        for actor in self._stage.actors:
             for event in actor.events:
                 call = GAS_OF_EVENT.get(event["event"])
                 if call is not None and "gas" in event:
@@ -300,90 +268,22 @@ class Demo:
         return {call: gas[call] for call in GAS_OF_EVENT.values() if call in gas}
 
     def _money_of_all(self) -> dict[str, Money]:
-        for actor in [*self._actors, *self._finished]:
-            name = "requester" if actor.name == "watch" else actor.name
+        for actor in self._stage.actors:
             for event in actor.events:
                 if event["event"] == "money_arrived":
-                    self._account(name).received += int(event["wei"])
+                    self._account(actor.who).received += int(event["wei"])
         return self._money
 
     def _account(self, name: str) -> Money:
         return self._money.setdefault(name, Money())
 
-    # ------------------------------------------------------------------ processes and time
-
     def _audit(self, tasks: list[TaskId], when: str) -> list[dict[str, Any]]:
         """Both tasks at once, each by a fresh process that has only the RPC and IPFS addresses."""
-        audits = [self._start_auditor(f"audit-{when}-{task_id}", "audit", str(task_id), "--json") for task_id in tasks]
-        for audit in audits:
-            self._wait_for_end(audit, AUDIT_SECONDS, codes=(0, 4))
-        return [audit.answer() for audit in audits]
-
-    def _start(self, name: str, account: str, *arguments: str) -> Actor:
-        environment = {
-            "DLBC_HOME": str(self._network.home),
-            "DLBC_CONFIG": str(self._network.config_file),
-            "DLBC_ACCOUNT": account,
-        }
-        return self._launch(name, arguments, environment)
-
-    def _start_auditor(self, name: str, *arguments: str) -> Actor:
-        home = self._folder / "auditor"
-        home.mkdir(exist_ok=True)
-        config = home / "dlbc.toml"
-        market = self._chain.market
-        config.write_text(
-            f'rpc_url = "{self._network.rpc_url}"\nipfs_api = "{self._network.ipfs_api}"\nmarket = "{market}"\n'
-        )
-        return self._launch(name, arguments, {"DLBC_HOME": str(home), "DLBC_CONFIG": str(config)})
-
-    def _launch(self, name: str, arguments: tuple[str, ...], environment: Mapping[str, str]) -> Actor:
-        threads = {"DLBC_TORCH_THREADS": str(max(1, (os.cpu_count() or 2) // 2))}
-        actor = start_actor(name, arguments, {**threads, **environment}, self._folder / "logs")
-        self._stack.callback(actor.end)
-        self._actors.append(actor)
-        return actor
-
-    def _wait_for_end(self, actor: Actor, seconds: float, codes: tuple[int, ...] = (0,)) -> None:
-        actor.is_expected_to_end = True
-        others = [other for other in self._actors if other is not actor]
-        deadline = time.monotonic() + seconds
-        while actor.process.poll() is None and time.monotonic() < deadline:
-            for other in others:
-                self._pump(other)
-            time.sleep(LOOK_SECONDS / 4)
-        actor.wait(0.1, codes=codes)
-        self._pump(actor)
-        self._actors.remove(actor)
-        self._finished.append(actor)
-
-    def _until(self, condition: Callable[[], bool], what: str, seconds: float = STEP_SECONDS) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            for actor in self._actors:
-                self._pump(actor)
-                actor.check_alive()
-            if time.monotonic() > deadline:
-                raise Refused(f"{what} did not come within {seconds:.0f} s; the logs are in {self._folder / 'logs'}")
-            time.sleep(LOOK_SECONDS)
-        for actor in self._actors:
-            self._pump(actor)
-
-    def _pump(self, actor: Actor) -> None:
-        for event in actor.read_events():
-            self._view.event("requester" if actor.name.startswith(("post", "watch")) else actor.name, event)
-
-    def _named(self, name: str) -> list[Actor]:
-        return [actor for actor in self._actors if actor.name == name]
-
-    def _move_to(self, moment: int) -> None:
-        self._network.advance_time(to=moment)
+        stage = self._stage
+        audits = [stage.start_stranger(f"audit-{when}-{task_id}", "audit", str(task_id), "--json") for task_id in tasks]
+        return [stage.finish(audit, AUDIT_SECONDS, codes=(0, 4)).answer() for audit in audits]
 
 
 def _with_one_bit_changed(model: bytes) -> bytes:
     """The lowest bit of the last weight: still a finite, loadable, practically equal model."""
     return model[:-4] + bytes([model[-4] ^ 1]) + model[-3:]
-
-
-def _failing(report: dict[str, Any]) -> str:
-    return ", ".join(check["name"] for check in report["checks"] if not check["ok"])

@@ -61,7 +61,35 @@ def phrase(event: Mapping[str, Any]) -> str:
         case "deposit_reclaimed":
             return f"reclaimed its deposit of {task}"
         case "money_arrived":
-            return f"received {render.ether(event['wei'])} in block {event['block']}"
+            return f"received {render.ether(event['wei'])}" + (
+                f" in block {event['block']}" if "block" in event else ""
+            )
+        case "staked":
+            return f"staked {render.ether(event['wei'])}"
+        case "stake_activated":
+            return f"activated {render.ether(event['wei'])}: they vote and earn"
+        case "audited":
+            return f"audit of {task}: {'FAILS, ' + event['failed'] if event['failed'] else 'passes'}"
+        case "claim_disputed":
+            return f"disputed the claim of {task}"
+        case "vote_committed":
+            return f"cast a sealed ballot on {task}"
+        case "vote_revealed":
+            return f"opened its ballot on {task}"
+        case "collected":
+            return f"collected from the vote on {task}"
+        case "bond_collected":
+            return f"got its bond back from {task}"
+        case "claim_nominated":
+            return f"nominated its claim in {task}"
+        case "claim_refuted":
+            return f"refuted a claim in {task} at sample {event['index']}, for {event['gas']} gas"
+        case "dividend_claimed":
+            return f"took a dividend of {render.ether(event['accrued_wei'])}"
+        case "unstake_begun":
+            return f"takes {render.ether(event['wei'])} out of its stake"
+        case "books_differ":
+            return str(event["what"])
         case "gave_up" | "task_passed_over":
             return f"{task}: {event['why']}"
         case _:

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dlbc.adapters.devnet.process import start_of
 
 pytestmark = pytest.mark.e2e
+ETHER = 10**18
 
 
 def demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -48,6 +50,69 @@ def test_demo__digits__settles_two_tasks_and_leaves_the_promised_summary(tmp_pat
     assert {"post", "commit", "release", "reveal", "open", "settle", "reclaim", "withdraw"} == set(summary["gas"])
     assert list(_left_running(tmp_path)) == []
     assert not (tmp_path / "demo-out" / "home").exists()
+
+
+@pytest.mark.timeout(480)
+def test_demo__dispute__strikes_two_lies_and_explains_every_wei(tmp_path: Path) -> None:
+    """One lie falls in a vote, one to a single transaction; losers pay winners, and nothing is left but dust."""
+    process = demo(tmp_path, "--story", "dispute", "--json")
+    out, err = process.communicate(timeout=470)
+    assert process.returncode == 0, err[-3000:]
+    told = json.loads((tmp_path / "demo-out" / "dispute.json").read_text())
+    assert told == json.loads(out)
+    assert "Traceback" not in err
+    lie = told["falseClaim"]
+    assert lie["claimed"] == lie["samples"]
+    assert (lie["failedChecks"], lie["ruling"]) == (["score recomputed"], "falls")
+    assert [(task["phase"], task["audit"]) for task in told["tasks"]] == [("Settled", "pass")] * 2
+    assert len({task["winner"] for task in told["tasks"]}) == 1
+    refutation = told["refutation"]
+    assert (refutation["miner"], refutation["fault"], refutation["transactions"]) == ("miner3", "wrong_score", 1)
+    assert 0 < refutation["gas"] <= 200_000
+    assert told["ledgerBlocks"] == 2
+    assert [promise for promise, is_kept in told["promises"].items() if not is_kept] == []
+    assert len(told["promises"]) == 14
+    _check_to_the_wei(told)
+    assert list(_left_running(tmp_path)) == []
+    assert not (tmp_path / "demo-out" / "home").exists()
+
+
+def _check_to_the_wei(told: dict[str, Any]) -> None:
+    """Computed here with numbers: bounties and stakes of 1, 1, 2, 1.5 and 1 ether, a fee of 2 %, locks of 20 %."""
+    third, pot, fees = ETHER // 10 // 3, ETHER // 5 + ETHER // 10 - ETHER // 10 // 3, ETHER // 25
+    ballots = {ballot["auditor"]: ballot for ballot in told["ballots"]}
+    assert {name: ballot["verdict"] for name, ballot in ballots.items()} == {
+        "auditor1": "falls",
+        "auditor2": "falls",
+        "auditor3": "stands",
+    }
+    locks = {name: (ballot["lockWei"], ballot["returnedWei"]) for name, ballot in ballots.items()}
+    assert locks == {
+        "auditor1": (2 * ETHER // 5, 2 * ETHER // 5),
+        "auditor2": (3 * ETHER // 10, 3 * ETHER // 10),
+        "auditor3": (ETHER // 5, 0),
+    }
+    shares = [ballots[name]["shareWei"] for name in ("auditor1", "auditor2", "auditor3")]
+    assert sum(shares) == pot
+    assert abs(shares[0] - pot * 4 // 7) <= 1
+    gains = {name: account["gainWei"] for name, account in told["accounts"].items()}
+    assert gains["requester"] == -2 * ETHER
+    assert gains["miner1"] == 2 * ETHER - fees
+    assert gains["miner2"] == gains["miner3"] == -ETHER // 10
+    assert gains["disputer"] == 2 * third
+    income = fees + ETHER // 10 - third
+    dust = told["poolBalanceWei"]
+    assert dust == told["poolWaitingWei"] <= 3
+    assert told["marketBalanceWei"] == 0
+    dividends = [gains[name] - share for name, share in zip(("auditor1", "auditor2"), shares, strict=False)]
+    assert dividends == [income * 20 // 43, income * 15 // 43]
+    assert gains["auditor3"] == -ETHER // 5 + income - dust - sum(dividends)
+    assert sum(gains.values()) == -dust
+    for name, account in told["accounts"].items():
+        paid = sum(movement["wei"] for movement in told["movements"] if movement["from"] == name)
+        received = sum(movement["wei"] for movement in told["movements"] if movement["to"] == name)
+        assert (account["paidWei"], account["receivedWei"]) == (paid, received)
+        assert account["gasWei"] > 0
 
 
 def test_demo__interrupted__stops_everything_it_started(tmp_path: Path) -> None:

@@ -28,6 +28,19 @@ EVENTS: list[dict[str, Any]] = [
     {"event": "deposit_reclaimed", "task_id": 1},
     {"event": "money_arrived", "task_id": 1, "wei": 108 * 10**16, "block": 7},
     {"event": "gave_up", "task_id": 1, "why": "training failed"},
+    {"event": "staked", "wei": 2 * 10**18},
+    {"event": "stake_activated", "wei": 2 * 10**18},
+    {"event": "audited", "task_id": 1, "failed": "score recomputed"},
+    {"event": "claim_disputed", "task_id": 1},
+    {"event": "vote_committed", "task_id": 1},
+    {"event": "vote_revealed", "task_id": 1},
+    {"event": "collected", "task_id": 1},
+    {"event": "bond_collected", "task_id": 1},
+    {"event": "claim_nominated", "task_id": 1},
+    {"event": "claim_refuted", "task_id": 1, "index": 7, "gas": 154_737},
+    {"event": "dividend_claimed", "accrued_wei": 5},
+    {"event": "unstake_begun", "wei": 5},
+    {"event": "books_differ", "what": "a to b: expected 1 wei, found 2"},
 ]
 
 
@@ -38,6 +51,12 @@ def test_phrase__every_step__is_told_in_words(event: dict[str, Any]) -> None:
     assert told
     if event["event"] == "money_arrived":
         assert told == "received 1.08 ether in block 7"
+
+
+def test_phrase__money_and_audits__tell_what_is_known() -> None:
+    """A withdrawal whose block is not logged is told without; a passing audit is not told as a failing one."""
+    assert phrase({"event": "money_arrived", "task_id": 1, "wei": 10**18}) == "received 1 ether"
+    assert phrase({"event": "audited", "task_id": 1, "failed": ""}) == "audit of task 1: passes"
 
 
 def test_phrase__what_repeats__is_not_told() -> None:
