@@ -363,7 +363,8 @@ class RandomPlay:
 
     def _answer(self, task_id: TaskId) -> None:
         if demand := self._demanded(task_id):
-            work = next(w for w in self._works if self._is_revealed(w) and w.proof.miner == demand[2])
+            mine = [(w, (w.proof.task_id, w.proof.round, w.proof.miner)) for w in self._works if self._is_revealed(w)]
+            work = next(work for work, place in mine if place == demand[:3])
             leaf, path = work.shown(demand[3])
             self.pair.act(
                 self._chance.choice(MINERS), "answer", lambda chain, pool: pool.answer(work.ref, demand[3], leaf, path)
