@@ -115,13 +115,14 @@ def _check_to_the_wei(told: dict[str, Any]) -> None:
         assert account["gasWei"] > 0
 
 
-def test_demo__interrupted__stops_everything_it_started(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("story", "begun"), [("market", "post-mlp"), ("dispute", "miner2")])
+def test_demo__interrupted__stops_everything_it_started(tmp_path: Path, story: str, begun: str) -> None:
     """Ctrl-C ends the network and every actor by process id, with one line and exit code 130."""
-    process = demo(tmp_path)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "demo-out" / "logs" / "post-mlp.log").exists():
+    process = demo(tmp_path, "--story", story)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "demo-out" / "logs" / f"{begun}.log").exists():
         assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline, "the demo did not begin to post"
+        assert time.monotonic() < deadline, f"the demo did not come to {begun}"
         time.sleep(0.05)
     assert list(_left_running(tmp_path)) != []
     process.send_signal(signal.SIGINT)
