@@ -2,12 +2,13 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
+PROOF := .venv-proof
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 FORGE = $(firstword $(wildcard node_modules/@foundry-rs/forge-*-*/bin/forge*))
 
-.PHONY: help setup demo test check deep gas abi bench clean
+.PHONY: help setup demo test check coverage prove slither mutate faults deep gas abi bench clean
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
@@ -26,6 +27,13 @@ node_modules/.ready: package.json package-lock.json $(VENV)/.ready
 	@npm ci --no-fund --no-audit --loglevel=error
 	@touch $@
 
+# halmos wants old pins and slither an old web3, so they live apart
+$(PROOF)/.ready: deploy/proof-requirements.txt
+	@echo "== setting up halmos and slither in $(PROOF) (once, about half a minute)"
+	@test -x $(PROOF)/bin/python || $(PYTHON) -m venv $(PROOF)
+	@$(PROOF)/bin/python -m pip install --quiet --requirement deploy/proof-requirements.txt
+	@touch $@
+
 demo: setup ## the whole loop on a local chain and a local IPFS node; leaves demo-out/summary.json
 	@dlbc demo
 
@@ -39,7 +47,7 @@ check: setup ## the fast part: format, lint, types, layers, unit tests
 	@echo "== format and lint"
 	@ruff format --check .
 	@ruff check .
-	@$(FORGE) fmt --check contracts tests/solidity
+	@$(FORGE) fmt --check contracts tests/solidity tests/proof/symbolic
 	@echo "== types"
 	@mypy
 	@echo "== layers"
@@ -47,9 +55,23 @@ check: setup ## the fast part: format, lint, types, layers, unit tests
 	@echo "== Python tests: unit"
 	@pytest -q -m unit -n 2
 
-deep: setup ## long fuzz and property tests
-	@FUZZ_RUNS=10000 node node_modules/hardhat/dist/src/cli.js test solidity
-	@HYPOTHESIS_PROFILE=deep pytest -q
+coverage: setup ## lines and branches of contracts/ that the Solidity tests reach
+	@python tests/proof/cover.py
+
+prove: setup $(PROOF)/.ready ## symbolic proofs of the libraries
+	@python tests/proof/prove.py
+
+slither: setup $(PROOF)/.ready ## static analysis: no finding without its reason
+	@python tests/proof/analyse.py
+
+mutate: setup ## do the tests notice changed libraries? MUTANTS=40 of them, or MUTANTS=all
+	@python tests/proof/mutate.py
+
+faults: setup ## do the tests notice faults seeded into the contracts?
+	@python tests/proof/faults.py
+
+deep: setup $(PROOF)/.ready ## every proof at length, within an hour -> bench/results/proof.json
+	@python tests/proof/run.py
 
 gas: setup ## gas of every call -> bench/results/gas.json
 	@python bench/gas.py
@@ -61,4 +83,4 @@ bench: setup ## every benchmark -> bench/results
 	@dlbc bench all
 
 clean: ## removes what the targets above made
-	rm -rf $(VENV) node_modules artifacts cache out demo-out .dlbc
+	rm -rf $(VENV) $(PROOF) node_modules artifacts cache out demo-out .dlbc

@@ -2,6 +2,8 @@ import { createRequire } from "node:module";
 
 const require = createRequire(import.meta.url);
 const fuzzRuns = Number(process.env.FUZZ_RUNS ?? 256);
+const invariantRuns = Number(process.env.INVARIANT_RUNS ?? 16);
+const invariantDepth = Number(process.env.INVARIANT_DEPTH ?? 100);
 
 /** The same settings as client/dlbc/adapters/chain/compile.py: bytecode must agree. */
 export default {
@@ -22,7 +24,7 @@ export default {
   test: {
     solidity: {
       fuzz: { runs: fuzzRuns, seed: "0xd1bc" },
-      invariant: { runs: Math.max(16, Math.floor(fuzzRuns / 16)), depth: 100, failOnRevert: true },
+      invariant: { runs: invariantRuns, depth: invariantDepth, failOnRevert: true },
       fsPermissions: { readDirectory: ["tests/vectors"], readFile: ["tests/vectors"] },
     },
   },

@@ -1,0 +1,12 @@
+"""What the proofs have to reach. The drivers enforce it, and a unit test compares the committed results with it."""
+
+from __future__ import annotations
+
+COVERED_LINES_PERCENT = 99.0
+COVERED_BRANCHES_PERCENT = 97.0
+KILLED_MUTANTS_PERCENT = 90.0
+FUZZ_RUNS = 10_000
+INVARIANT_RUNS = 256
+INVARIANT_DEPTH = 500
+SEEDED_FAULTS = 3
+DEEP_SECONDS = 3600

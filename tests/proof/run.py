@@ -1,0 +1,185 @@
+"""Every proof at length: `make deep` writes bench/results/proof.json, which nobody writes by hand.
+
+Stages run one after another, so that each has both cores; each is timed, and each runs even if one before it failed.
+Exits 1 if a stage failed, broke a limit of limits.py, or all together took longer than they may.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import analyse
+import cover
+import faults
+import limits
+import prove
+from workshop import ROOT, Unusable, copy, entry, forge, last_lines, report, run, say
+
+RESULTS = ROOT / "bench" / "results" / "proof.json"
+SUITES = re.compile(r"Ran \d+ tests? for \S+:(\w+)")
+INVARIANT = re.compile(r"\[PASS\] (invariant_\w+)\(\) \(runs: (\d+), calls: (\d+), reverts: (\d+)\)")
+FUZZED = re.compile(r"\[PASS\] (\w+)\([^)]*\) \(runs: (\d+),")
+PASSED = re.compile(r"(\d+) passed")
+
+Stage = tuple[dict[str, Any], list[str]]
+
+
+def fuzz() -> Stage:
+    """Every property on many random inputs."""
+    output = _forge(["--match-test", "^testFuzz"], FOUNDRY_FUZZ_RUNS=str(limits.FUZZ_RUNS))
+    runs = {name: int(count) for name, count in FUZZED.findall(output)}
+    short = [
+        f"{name} ran {count} times, not {limits.FUZZ_RUNS}" for name, count in runs.items() if count < limits.FUZZ_RUNS
+    ]
+    return {"properties": len(runs), "runs": min(runs.values(), default=0)}, short or _none(runs, "no property ran")
+
+
+def invariants() -> Stage:
+    """Every invariant after every move of long random plays."""
+    calls = limits.INVARIANT_RUNS * limits.INVARIANT_DEPTH
+    output = _forge(
+        ["--match-test", "^invariant_"],
+        FOUNDRY_INVARIANT_RUNS=str(limits.INVARIANT_RUNS),
+        FOUNDRY_INVARIANT_DEPTH=str(limits.INVARIANT_DEPTH),
+    )
+    found = {name: {"runs": int(runs), "calls": int(made)} for name, runs, made, _ in INVARIANT.findall(output)}
+    short = [f"{name} made {row['calls']} moves, not {calls}" for name, row in found.items() if row["calls"] < calls]
+    figures = {"depth": limits.INVARIANT_DEPTH, "suites": sorted(set(SUITES.findall(output))), "invariants": found}
+    return figures, short or _none(found, "no invariant ran")
+
+
+def symbolic() -> Stage:
+    """prove.py."""
+    found = prove.measure()
+    return {
+        "properties": {key: row["problem"] is None for key, row in found["properties"].items()}
+    }, prove.broken_limits(found)
+
+
+def static_analysis() -> Stage:
+    """analyse.py."""
+    found = analyse.measure()
+    return {"findings": found["findings"], "explained": found["explained"]}, found["broken"]
+
+
+def coverage() -> Stage:
+    """cover.py."""
+    found = cover.measure()
+    shares = {kind: round(cover.percent(found["total"][kind]), 2) for kind in ("lines", "branches")}
+    return {f"{kind}Percent": share for kind, share in shares.items()} | {
+        "uncovered": cover.uncovered(found)
+    }, cover.broken_limits(found)
+
+
+def seeded_faults() -> Stage:
+    """faults.py."""
+    found = faults.measure()
+    return {"caughtBy": {key: row["caughtBy"] for key, row in found.items()}}, faults.broken_limits(found)
+
+
+def chaos() -> Stage:
+    """Processes are killed, nodes vanish."""
+    return _pytest("-m", "chaos")
+
+
+def properties() -> Stage:
+    """Python's properties on many random inputs."""
+    return _pytest("-m", "unit", "-n", "2", HYPOTHESIS_PROFILE="deep")
+
+
+STAGES: dict[str, Callable[[], Stage]] = {
+    "coverage": coverage,
+    "staticAnalysis": static_analysis,
+    "faults": seeded_faults,
+    "symbolic": symbolic,
+    "fuzz": fuzz,
+    "chaos": chaos,
+    "properties": properties,
+    "invariants": invariants,
+}
+
+
+def _forge(selection: list[str], **more: str) -> str:
+    """Output of the chosen tests; Unusable if one fails."""
+    with copy() as folder:
+        finished = run([forge(), "test", *selection], "forge", cwd=folder, **more)
+    if finished.code != 0:
+        raise Unusable(f"forge test failed:\n{last_lines(finished.output)}")
+    return finished.output
+
+
+def _pytest(*arguments: str, **more: str) -> Stage:
+    finished = run([sys.executable, "-m", "pytest", "-q", *arguments], "pytest", HOME=os.environ["HOME"], **more)
+    if finished.code != 0:
+        raise Unusable(f"pytest {' '.join(arguments)} failed:\n{last_lines(finished.output)}")
+    passed = PASSED.search(finished.output)
+    return {"passed": int(passed[1]) if passed else 0}, _none(passed, "no test ran")
+
+
+def _none(found: object, sentence: str) -> list[str]:
+    return [] if found else [sentence]
+
+
+def contracts_hash() -> str:
+    """Of all sources, so that one sees whether the results are of these."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "contracts").rglob("*.sol")):
+        digest.update(f"{path.relative_to(ROOT).as_posix()}\0{path.read_text(encoding='utf-8')}\0".encode())
+    return digest.hexdigest()
+
+
+def measure(names: list[str]) -> dict[str, Any]:
+    """The content of proof.json."""
+    stages: dict[str, Any] = {}
+    before = contracts_hash()
+    for name in names:
+        say(f"== {name}")
+        began = time.monotonic()
+        try:
+            figures, broken = STAGES[name]()
+        except Unusable as error:
+            figures, broken = {}, [str(error)]
+        seconds = round(time.monotonic() - began)
+        stages[name] = {"seconds": seconds, "broken": broken, "figures": figures}
+        say(f"== {name}: {'FAILED' if broken else 'ok'} in {seconds} s")
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "contracts": before,
+        "cores": os.cpu_count(),
+        "seconds": sum(stage["seconds"] for stage in stages.values()),
+        "stages": stages,
+    }
+
+
+def broken_limits(found: dict[str, Any]) -> list[str]:
+    """One sentence for each stage that is missing, failed or broke a limit, and for the whole time."""
+    broken = [f"{name} did not run" for name in STAGES if name not in found["stages"]]
+    broken += [f"{name}: {sentence}" for name, stage in found["stages"].items() for sentence in stage["broken"]]
+    if found["seconds"] > limits.DEEP_SECONDS:
+        broken.append(f"it took {found['seconds']} s; the limit is {limits.DEEP_SECONDS} s")
+    return broken
+
+
+def main() -> int:
+    """Runs, prints, writes; returns the exit code. With names of stages only these run, and nothing is written."""
+    chosen = sys.argv[1:]
+    unknown = sorted(set(chosen) - set(STAGES))
+    if unknown:
+        raise Unusable(f"no such stage: {', '.join(unknown)}; there are {', '.join(STAGES)}")
+    found = measure(chosen or list(STAGES))
+    if chosen:
+        return report([text for stage in found["stages"].values() for text in stage["broken"]], "these stages are ok")
+    RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return report(broken_limits(found), f"deep: ok in {found['seconds'] / 60:.0f} minutes; {RESULTS.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    entry(main)
