@@ -56,17 +56,15 @@ def command(settings: Settings, story: str, dataset: str, output: Path, keep: bo
     _prepare(output)
     signal.signal(signal.SIGTERM, _interrupt)
     if story == "dispute":
-        _play_dispute(settings, output, started)
+        _play_dispute(settings, output, started, keep)
     else:
-        _play_market(settings, dataset, output, started)
-    if not keep:
-        shutil.rmtree(output / "home", ignore_errors=True)
+        _play_market(settings, dataset, output, started, keep)
 
 
-def _play_market(settings: Settings, dataset: str, output: Path, started: float) -> None:
+def _play_market(settings: Settings, dataset: str, output: Path, started: float, keep: bool) -> None:
     from dlbc.cli.demo_run import SCRIPTS, Demo
 
-    with _stage(output, started) as stage:
+    with _stage(output, started, keep) as stage:
         outcome = Demo(stage, SCRIPTS[dataset], started).run()
     summary = outcome.summary()
     (output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -78,11 +76,11 @@ def _play_market(settings: Settings, dataset: str, output: Path, started: float)
         raise VerificationFailed(f"the demo did not come out as promised; see {output / 'summary.json'}")
 
 
-def _play_dispute(settings: Settings, output: Path, started: float) -> None:
+def _play_dispute(settings: Settings, output: Path, started: float, keep: bool) -> None:
     from dlbc.cli.demo_dispute import DisputeDemo
     from dlbc.cli.demo_dispute_show import show_dispute
 
-    with _stage(output, started) as stage:
+    with _stage(output, started, keep) as stage:
         outcome = DisputeDemo(stage, started).run()
     summary = outcome.summary()
     (output / "dispute.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -96,8 +94,8 @@ def _play_dispute(settings: Settings, output: Path, started: float) -> None:
 
 
 @contextmanager
-def _stage(output: Path, started: float) -> Iterator[Stage]:
-    """A local network and what plays on it; all of it ends with the block."""
+def _stage(output: Path, started: float, keep: bool) -> Iterator[Stage]:
+    """A local network and what plays on it; all of it ends with the block. Its files stay for `keep`, or a failure."""
     from dlbc import bootstrap
     from dlbc.cli.demo_stage import Stage
     from dlbc.cli.demo_view import make_view
@@ -107,6 +105,8 @@ def _stage(output: Path, started: float) -> Iterator[Stage]:
         view.stage("starting a local chain and an IPFS node")
         network = stack.enter_context(bootstrap.local_network(output / "home", fresh=True))
         yield Stage(network, *bootstrap.chain_and_pool(network.config()), output, view, stack)
+    if not keep:
+        shutil.rmtree(output / "home", ignore_errors=True)
 
 
 def _prepare(output: Path) -> None:

@@ -28,6 +28,7 @@ from dlbc.cli.demo_money import (
     movements,
     paid_by,
     received_by,
+    ruling_of,
 )
 from dlbc.cli.demo_stage import AUDIT_SECONDS, CHEAT, Stage, failing, task_row, with_long_windows
 from dlbc.core.proofs import case_id
@@ -320,7 +321,7 @@ class DisputeDemo:
         money = differences(flows(expected), found)
         for difference in money:
             self._view.event("books", {"event": "books_differ", "what": difference})
-        self._promise("the vote falls as the ballots say", case.ruling is Ruling.FALLS)
+        self._promise("the vote falls as the ballots say", case.ruling is ruling_of(story) is Ruling.FALLS)
         self._promise("a refutation is sent once", senders_of(calls, "refute") == (DISPUTER,))
         self._promise("gas stays within its limits", all(gas.get(name, 0) <= most for name, most in GAS_LIMITS.items()))
         self._promise(
