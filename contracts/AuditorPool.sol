@@ -318,12 +318,13 @@ contract AuditorPool is IAuditorPool {
     {
         // Check
         if (grounds == 0 || grounds > ALL_GROUNDS) revert Errors.Pool_WrongGrounds(grounds, ALL_GROUNDS);
-        if (grounds & SAMPLES_GROUND != 0) rules.checkSamples(taskId, samples);
-        else if (samples.length != 0) revert Errors.Pool_WrongSamples(samples.length, 0, 0);
         // Effect
         uint16 index;
         address miner;
         (caseId, index, miner) = _file(taskId, Vote.Claim, grounds);
+        // Check; now, because the market has just read most of what this reads
+        if (grounds & SAMPLES_GROUND != 0) rules.checkSamples(taskId, index, samples);
+        else if (samples.length != 0) revert Errors.Pool_WrongSamples(samples.length, 0, 0);
         emit ClaimDisputed(caseId, taskId, index, miner, msg.sender, grounds, evidence, samples);
     }
 

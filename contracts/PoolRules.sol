@@ -25,10 +25,10 @@ contract PoolRules is IPoolRules {
     }
 
     /// @inheritdoc IPoolRules
-    function checkSamples(uint256 taskId, uint40[] calldata samples) external view {
+    function checkSamples(uint256 taskId, uint16 index, uint40[] calldata samples) external view {
         uint256 count = samples.length;
         if (count == 0 || count > MAX_DISPUTED) revert Errors.Pool_WrongSamples(count, 1, MAX_DISPUTED);
-        uint256 limit = MARKET.roundOf(taskId, MARKET.taskOf(taskId).round).samples;
+        uint256 limit = MARKET.roundOf(taskId, index).samples;
         // at most MAX_DISPUTED
         for (uint256 i; i < count; ++i) {
             if (samples[i] >= limit) revert Errors.Pool_SampleOutOfRange(samples[i], limit);
