@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import limits
-from workshop import Unusable, copy, entry, forge, last_lines, report, run, say
+from workshop import OPTIMISED_ONLY, Unusable, copy, entry, forge, last_lines, report, run, say
 
 FUZZ_RUNS = "16"
-UNOPTIMISED = "below_.*_bytes|says_what_it_was_deployed_with"
-"""forge measures without the optimiser, so tests of a contract's size say nothing here."""
 WITHOUT_CODE = ("contracts/libraries/Errors.sol", "contracts/types/", "contracts/interfaces/")
 
 
@@ -76,7 +74,7 @@ def measure() -> dict[str, Any]:
                 "--no-match-contract",
                 "Invariants",
                 "--no-match-test",
-                UNOPTIMISED,
+                OPTIMISED_ONLY,
             ],
             "coverage",
             cwd=folder,

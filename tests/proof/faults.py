@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import limits
-from workshop import Unusable, copy, entry, forge, last_lines, report, run, say
+from workshop import OPTIMISED_ONLY, Unusable, copy, entry, forge, last_lines, report, run, say
 
 FAULTS = Path(__file__).with_suffix(".json")
 FAILED = re.compile(r"^\[FAIL[^\]]*\] (\w+)\(", re.MULTILINE)
-UNOPTIMISED = "below_.*_bytes|says_what_it_was_deployed_with"
 
 
 def seed(text: str, row: dict[str, str]) -> str:
@@ -31,7 +30,7 @@ def seed(text: str, row: dict[str, str]) -> str:
 def caught_by(folder: Path) -> list[str]:
     """Names of the tests that fail."""
     finished = run(
-        [forge(), "test", "--fail-fast", "--no-match-contract", "Invariants", "--no-match-test", UNOPTIMISED],
+        [forge(), "test", "--fail-fast", "--no-match-contract", "Invariants", "--no-match-test", OPTIMISED_ONLY],
         "faults",
         cwd=folder,
         FOUNDRY_PROFILE="mutant",

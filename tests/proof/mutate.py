@@ -23,7 +23,7 @@ from queue import Queue
 from typing import Any
 
 import limits
-from workshop import ROOT, Unusable, copy, entry, forge, report, run, say
+from workshop import OPTIMISED_ONLY, ROOT, Unusable, copy, entry, forge, report, run, say
 
 LIBRARIES = "contracts/libraries"
 EQUIVALENTS = Path(__file__).with_name("equivalents.json")
@@ -141,6 +141,15 @@ def choose(mutants: list[Mutant], count: str) -> list[Mutant]:
     return sorted(random.Random(SEED).sample(mutants, int(count)), key=mutants.index)
 
 
+def needs_contracts(path: Path, seen: frozenset[Path] = frozenset()) -> bool:
+    """Whether a source imports, by whatever way, more than libraries, interfaces and types."""
+    if path in seen:
+        return False
+    imports = re.findall(r'^(?:import|}) [^;"]*"(\.[^"]+)";', path.read_text(encoding="utf-8"), re.MULTILINE)
+    files = [(path.parent / name).resolve() for name in imports]
+    return any(file.parent.name == "contracts" or needs_contracts(file, seen | {path}) for file in files)
+
+
 class Bench:
     """Two copies that are compiled once: one with the tests of the libraries only, one with all."""
 
@@ -148,12 +157,10 @@ class Bench:
         self.fast, self.whole = fast, whole
         for folder in (fast, whole):
             shutil.rmtree(folder / "tests/proof", ignore_errors=True)
-        for path in fast.glob("contracts/*.sol"):
+        tests = sorted(fast.glob("tests/solidity/*.sol"))
+        wide = [path for path in tests if needs_contracts(path)]
+        for path in [*wide, *fast.glob("contracts/*.sol")]:
             path.unlink()
-        kept = {"Base.sol", "Harness.sol", "Libraries.t.sol", "Vectors.t.sol"}
-        for path in fast.glob("tests/solidity/*.sol"):
-            if path.name not in kept and not path.name.endswith("Lib.t.sol"):
-                path.unlink()
 
     def notices(self, mutant: Mutant) -> bool:
         """Whether a test fails, or the mutant does not even compile."""
@@ -182,7 +189,7 @@ def tests_fail(folder: Path) -> bool:
                 "--no-match-contract",
                 "Invariants",
                 "--no-match-test",
-                "below_.*_bytes|says_what_it_was_deployed_with",
+                OPTIMISED_ONLY,
             ],
             "mutant",
             cwd=folder,

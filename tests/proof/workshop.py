@@ -18,6 +18,8 @@ TOOLS = ROOT / ".venv-proof"
 TICK_SECONDS = 20
 COPIED = ("contracts", "deploy", "tests/solidity", "tests/vectors", "tests/proof/symbolic", "foundry.toml")
 """What compiling and running the Solidity tests needs, beside node_modules."""
+OPTIMISED_ONLY = "below_.*_bytes|says_what_it_was_deployed_with|^test_gas"
+"""Tests of a contract's size or gas: they say nothing of code that is compiled without the optimiser."""
 
 
 class Unusable(Exception):

@@ -46,17 +46,7 @@ contract PhaseSymbolic is Symbolic {
         assert(due == (at.time >= endsAt));
     }
 
-    /// @dev SYM-PHASE-4: what is due stays due until a fact is written: no time passes it by.
-    function check_due_stays_due(Task calldata task, Round calldata round, At calldata at, uint40 later) external {
-        live(task, round, at);
-        vm.assume(later >= at.time && later < LATEST);
-        (, bool due,) = PhaseLib.phaseOf(_task, _round, at.time, at.finalityGap, at.voteSeconds);
-        vm.assume(due);
-        (, due,) = PhaseLib.phaseOf(_task, _round, later, at.finalityGap, at.voteSeconds);
-        assert(due);
-    }
-
-    /// @dev SYM-PHASE-5: neither settlement nor a verdict is due while a demand can still be answered.
+    /// @dev SYM-PHASE-4: neither settlement nor a verdict is due while a demand can still be answered.
     function check_demands_come_first(Task calldata task, Round calldata round, At calldata at) external {
         live(task, round, at);
         (Phase phase, bool due,) = PhaseLib.phaseOf(_task, _round, at.time, at.finalityGap, at.voteSeconds);
@@ -64,7 +54,7 @@ contract PhaseSymbolic is Symbolic {
         assert(round.openDemands == 0 || at.time >= round.demandEnd);
     }
 
-    /// @dev SYM-PHASE-6: time alone leads from Training to Releasing at trainEnd, and never back or further.
+    /// @dev SYM-PHASE-5: time alone leads from Training to Releasing at trainEnd, and never back or further.
     function check_training_ends_at_trainEnd(Task calldata task, Round calldata round, At calldata at) external {
         live(task, round, at);
         vm.assume(round.revealEnd == 0);
@@ -74,7 +64,7 @@ contract PhaseSymbolic is Symbolic {
         else assert(phase == Phase.Releasing);
     }
 
-    /// @dev SYM-PHASE-7: only an opened claim is challenged or voted on, and only a leader is waited for.
+    /// @dev SYM-PHASE-6: only an opened claim is challenged or voted on, and only a leader is waited for.
     function check_opening_needs_a_leader(Task calldata task, Round calldata round, At calldata at) external {
         live(task, round, at);
         (Phase phase,,) = PhaseLib.phaseOf(_task, _round, at.time, at.finalityGap, at.voteSeconds);
@@ -83,7 +73,7 @@ contract PhaseSymbolic is Symbolic {
         if (phase == Phase.Nominating) assert(round.nominateEnd != 0 && round.challengeEnd == 0);
     }
 
-    /// @dev SYM-PHASE-8: both halves of a vote are equally long, and those of a repeat twice as long.
+    /// @dev SYM-PHASE-7: both halves of a vote are equally long, and those of a repeat twice as long.
     function check_vote_windows(uint40 first, uint40 repeat, uint32 voteSeconds) external pure {
         vm.assume(first < LATEST && repeat < LATEST);
         (uint40 start, uint40 commitEnd, uint40 revealEnd) = PhaseLib.voteWindows(first, repeat, voteSeconds);
@@ -92,7 +82,7 @@ contract PhaseSymbolic is Symbolic {
         assert(commitEnd - start == (repeat == 0 ? uint256(voteSeconds) : 2 * uint256(voteSeconds)));
     }
 
-    /// @dev SYM-PHASE-9: a round is cold iff a later one has begun or the task has ended; a task that nobody posted is in no
+    /// @dev SYM-PHASE-8: a round is cold iff a later one has begun or the task has ended; a task that nobody posted is in no
     /// phase.
     function check_rounds_turn_cold(Task calldata task, Round calldata round, At calldata at, uint8 index) external {
         store(task, round);
