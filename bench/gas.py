@@ -299,6 +299,7 @@ def _trees(play: Play, gas: dict[str, int]) -> None:
     lie = 9_999
     work = play.opened(9_000, lies=[lie])
     leaf, path = work.shown(lie)
+    _later(play)  # a strike in the second of the opening takes another branch
     _note(gas, "refute", play.pool(DISPUTER).refute(work.ref, lie, leaf, path, play.label(lie)))
     work = play.opened(9_000)
     bond = play.deployment.pool_params.demand_bond_wei
