@@ -130,6 +130,11 @@ def test_faults__a_text_that_is_not_there_once__is_refused() -> None:
         faults.seed("aa", row)
 
 
+def test_faults__a_failure_with_brackets_in_its_words__is_found() -> None:
+    """forge prints large numbers twice, the second time in brackets."""
+    assert faults.FAILED.findall("[PASS] test_a() (gas: 1)\n[FAIL: 18 [1.8e1] != 19] test_b() (gas: 2)\n") == ["test_b"]
+
+
 def test_faults__one_that_no_test_notices__is_named() -> None:
     """With what it says."""
     found = {key: {"says": "it is wrong", "caughtBy": ["t"] if key != "C" else []} for key in "ABC"}
