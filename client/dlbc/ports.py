@@ -447,3 +447,13 @@ class Trainer(Protocol):
     ) -> NDArray[np.int64]:
         """Top-1 classes, shape [n], int64, by the pinned evaluator (float32, batches of 256)."""
         ...
+
+    def logits(
+        self,
+        weights: Mapping[str, Any],
+        architecture: Architecture,
+        x: NDArray[np.float32],
+        device: str = "cpu",
+    ) -> NDArray[np.float32]:
+        """What `predict` takes the largest of, shape [n, classes]. For few samples: nothing bounds its memory."""
+        ...

@@ -14,6 +14,8 @@ from dlbc.core.types import PPM, ZERO_HASH, Hash32, PredictionLeaf, SumNode
 
 MAX_SAMPLES = 2**32
 MAX_SAMPLE_SCORE = 2**24
+DECISIVE_SHARE = 1e-3
+"""δ of M-8. Float32 on another device moves a logit by about 1e-6 of the range."""
 
 _UINT32 = 2**32 - 1
 _PREDICTION_LEAF, _PREDICTION_NODE, _LABEL_LEAF, _LABEL_NODE, _ROOT = (kind.to_bytes(32, "big") for kind in range(5))
@@ -150,6 +152,21 @@ def top1_scores(predictions: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
         raise BadInput(f"expected {len(expected)} predictions, one a label; found {len(found)}")
     scores: NDArray[np.int64] = (found == expected).astype(np.int64)
     return scores
+
+
+def decisive(logits: NDArray[np.float32], predictions: ArrayLike) -> NDArray[np.bool_]:
+    """Where a model contradicts a published class beyond what another machine's rounding could (M-8); bool [n].
+
+    logits: [n, C] of the opened model, predictions: [n]. z_max - z_p > DECISIVE_SHARE * (z_max - z_min), so a
+    near-tie never counts. A class that there is not is always contradicted.
+    """
+    found = np.asarray(predictions)
+    known = (found >= 0) & (found < logits.shape[1])
+    values = logits.astype(np.float64)
+    highest, lowest = values.max(1), values.min(1)
+    published = values[np.arange(len(values)), np.where(known, found, 0)]
+    result: NDArray[np.bool_] = ~known | (highest - published > DECISIVE_SHARE * (highest - lowest))
+    return result
 
 
 def score_ppm(total: int, n: int, max_sample_score: int) -> int:

@@ -14,10 +14,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dlbc.core import seal
 from dlbc.core.cid import LocatorHasher, locator_of, to_cid
 from dlbc.core.difficulty import difficulty
+from dlbc.core.disputes import MAX_DISPUTED_SAMPLES
 from dlbc.core.errors import NotFound, Refused
 from dlbc.core.hashing import sha256
 from dlbc.core.manifest import MAX_MANIFEST_BYTES, Manifest, manifest_from_bytes, workload_of
@@ -35,6 +37,7 @@ from dlbc.core.proofs import (
 from dlbc.core.report import Check, Checks
 from dlbc.core.scoring import (
     PredictionTree,
+    decisive,
     decode_predictions,
     label_root,
     meets,
@@ -63,6 +66,9 @@ from dlbc.ports import Chain, Dataset, Progress, Storage, Trainer, silent
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_sealed, write_atomically
 from dlbc.roles.marks import check_no_other_mark, check_own_mark
 
+MAX_EXAMINED = 4096
+"""Samples whose logits are compared, at most."""
+
 RecoverSigner = Callable[[Hash32, bytes], Address]
 _STEPS = 7
 
@@ -78,6 +84,7 @@ class AuditReport:
     model_hash: Hash32
     score_ppm: int
     checks: tuple[Check, ...]
+    contradicted: tuple[int, ...] = ()  # up to eight samples that the model decides otherwise (M-8)
 
     @property
     def passed(self) -> bool:
@@ -128,6 +135,7 @@ class _Audit:
         self.auditor, self.task_id, self.index, self.task = auditor, task_id, index, task
         self.model_file = model_file
         self.checks = Checks()
+        self.contradicted: tuple[int, ...] = ()
         self.posted: TaskPosted = self.chain.task_posted(task_id)
         self.round: Round = self.chain.round(task_id, index)
         self.winner = self.chain.winner(task_id, index)
@@ -165,6 +173,7 @@ class _Audit:
             model_hash=claim.proof.model_hash,
             score_ppm=score_ppm(claim.claim.total, max(1, self.round.samples), max(1, self.round.max_sample_score)),
             checks=tuple(self.checks.done),
+            contradicted=self.contradicted,
         )
 
     def run_test_set(self) -> tuple[Check, ...]:
@@ -488,6 +497,30 @@ class _Audit:
             mismatches <= allowed,
             f"{claim.claim.total} of {count}, at most {allowed} predictions off",
             f"{correct} of {count}, {mismatches} off",
+        )
+        self._check_contradictions(weights, manifest, test, predictions, np.flatnonzero(again != predictions))
+
+    def _check_contradictions(
+        self,
+        weights: Mapping[str, Any],
+        manifest: Manifest,
+        test: Dataset,
+        predictions: NDArray[np.int64],
+        differing: NDArray[np.int64],
+    ) -> None:
+        """One decisive sample is enough for a vote, whatever the tolerance (M-8)."""
+        differing = differing[:MAX_EXAMINED]
+        found: list[int] = []
+        if len(differing):
+            logits = self.trainer.logits(weights, manifest.architecture, test.x[differing])
+            found = differing[decisive(logits, predictions[differing])].tolist()
+        self.contradicted = tuple(found[:MAX_DISPUTED_SAMPLES])
+        shown = ", ".join(map(str, self.contradicted))
+        self.checks.that(
+            "decisive samples",
+            not found,
+            "the model contradicts no prediction decisively",
+            "none" if not found else f"{len(found)}, among them {shown}",
         )
 
 

@@ -64,6 +64,7 @@ class Disputer:
                 f"the audit of task {task_id} gives no ground for a dispute ({why}); name one with --ground if you "
                 "know better"
             )
+        samples = samples or report.contradicted
         if Ground.SAMPLES in found and not samples:
             raise BadInput("--ground samples: say which with --sample, up to eight times")
         evidence = self._evidence(task_id, task, round_.leader, found, samples, report.checks, attachment)

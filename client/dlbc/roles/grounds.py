@@ -17,6 +17,7 @@ GROUND_OF_CHECK = {
     "published total": Ground.SCORE,
     "published scores": Ground.SCORE,
     "score recomputed": Ground.SCORE,
+    "decisive samples": Ground.SAMPLES,
     "slot key under root": Ground.NO_WATERMARK,
     "watermark slot 0": Ground.NO_WATERMARK,
     "no other miner's mark": Ground.COPIED,

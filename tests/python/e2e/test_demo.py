@@ -63,7 +63,7 @@ def test_demo__dispute__strikes_two_lies_and_explains_every_wei(tmp_path: Path) 
     assert "Traceback" not in err
     lie = told["falseClaim"]
     assert lie["claimed"] == lie["samples"]
-    assert (lie["failedChecks"], lie["ruling"]) == (["score recomputed"], "falls")
+    assert (lie["failedChecks"], lie["ruling"]) == (["score recomputed", "decisive samples"], "falls")
     assert [(task["phase"], task["audit"]) for task in told["tasks"]] == [("Settled", "pass")] * 2
     assert len({task["winner"] for task in told["tasks"]}) == 1
     refutation = told["refutation"]

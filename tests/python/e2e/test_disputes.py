@@ -108,13 +108,13 @@ def test_dispute__false_claim__is_voted_down_and_the_runner_up_wins(site: Site) 
     assert site.chain.round(task_id, 0).leader == me
 
     audit = site.run("", "audit", str(task_id), code=4)
-    assert audit["grounds"] == ["score"]
+    assert audit["grounds"] == ["score", "samples"]
     before = site.chain.balance(site.address("disputer"))
     filed = site.run("disputer", "auditor", "dispute", str(task_id))
     assert (len(filed["sent"]), filed["wei"]) == (1, ETHER // 10)
     assert site.run("disputer", "auditor", "dispute", str(task_id))["sent"] == []
     told = site.run("", "auditor", "evidence", str(task_id))["filings"]
-    assert [check["name"] for check in told[0]["checks"]] == ["score recomputed"]
+    assert [check["name"] for check in told[0]["checks"]] == ["score recomputed", "decisive samples"]
     status = site.run("auditor1", "auditor", "status")
     (waiting,) = (row for row in status["cases"] if row["taskId"] == task_id)
     assert (waiting["stage"], waiting["lockWei"]) == ("WAITS", 2 * ETHER)

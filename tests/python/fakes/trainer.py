@@ -68,8 +68,13 @@ class FakeTrainer:
     def predict(
         self, weights: Mapping[str, Any], architecture: Architecture, x: NDArray[np.float32], device: str = "cpu"
     ) -> NDArray[np.int64]:
-        logits = x.reshape(len(x), -1) @ weights["linears.0.weight"].T + weights["linears.0.bias"]
-        return logits.argmax(1).astype(np.int64)
+        return self.logits(weights, architecture, x, device).argmax(1).astype(np.int64)
+
+    def logits(
+        self, weights: Mapping[str, Any], architecture: Architecture, x: NDArray[np.float32], device: str = "cpu"
+    ) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = x.reshape(len(x), -1) @ weights["linears.0.weight"].T + weights["linears.0.bias"]
+        return found
 
 
 class FakeHandle:

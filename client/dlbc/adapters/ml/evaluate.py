@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,17 +39,35 @@ def predict(
     weights: Mapping[str, Any], architecture: Architecture, x: NDArray[np.float32], device: str = "cpu"
 ) -> NDArray[np.int64]:
     """Top-1 classes, int64 [n]: float32 throughout, batches in order, the lowest class among equals."""
+    classes = np.empty(len(x), np.int64)
+    for start, values in _evaluate(weights, architecture, x, device):
+        classes[start : start + len(values)] = values.argmax(1)
+    return classes
+
+
+def logits(
+    weights: Mapping[str, Any], architecture: Architecture, x: NDArray[np.float32], device: str = "cpu"
+) -> NDArray[np.float32]:
+    """What `predict` takes the largest of, float32 [n, classes]."""
+    found = np.empty((len(x), architecture.classes), np.float32)
+    for start, values in _evaluate(weights, architecture, x, device):
+        found[start : start + len(values)] = values
+    return found
+
+
+def _evaluate(
+    weights: Mapping[str, Any], architecture: Architecture, x: NDArray[np.float32], device: str
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """(index of the first sample, logits) of each batch."""
     place = pick_device(device)
     module = build(architecture)
     load_weights(module, weights)
     module.eval().to(place)
-    classes = np.empty(len(x), np.int64)
     size = batch_size(architecture)
     with torch.inference_mode(), _float32():
         for start in range(0, len(x), size):
             batch = torch.from_numpy(np.array(x[start : start + size], np.float32)).to(place)
-            classes[start : start + size] = module(batch).cpu().numpy().argmax(1)
-    return classes
+            yield start, module(batch).cpu().numpy()
 
 
 def batch_size(architecture: Architecture) -> int:

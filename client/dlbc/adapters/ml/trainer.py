@@ -74,6 +74,18 @@ class TorchTrainer:
 
         return predict(weights, architecture, x, device)
 
+    def logits(
+        self,
+        weights: Mapping[str, Any],
+        architecture: Architecture,
+        x: NDArray[np.float32],
+        device: str = "cpu",
+    ) -> NDArray[np.float32]:
+        os.environ.setdefault(*SHARED_CORES)  # as in predict
+        from dlbc.adapters.ml.evaluate import logits
+
+        return logits(weights, architecture, x, device)
+
 
 class ChildHandle:
     """One training child process, read through the files it renames into place."""

@@ -140,13 +140,16 @@ def test_dispute__to_the_end__by_commands_alone(world: World, told: Told, monkey
     """Audit, dispute, vote with --wait, collect: each command says what it did, and twice is never paid twice."""
     world.staked("one")
     task_id = str(lie(world, monkeypatch, labels_as_predictions))
-    assert told("", "audit", task_id, code=4)["grounds"] == ["score"]
+    assert told("", "audit", task_id, code=4)["grounds"] == ["score", "samples"]
     assert told("one", "auditor", "vote", task_id, "--verdict", "falls", code=1)["error"]["kind"] == "Refused"
     assert told("disputer", "auditor", "dispute", task_id)["wei"] == ETHER // 10
     assert told("disputer", "auditor", "dispute", task_id)["sent"] == []
     assert told("one", "auditor", "vote", task_id, "--verdict", "falls", code=3)["error"]["kind"] == "TryLater"
     (filing,) = told("", "auditor", "evidence", task_id)["filings"]
-    assert ([check["name"] for check in filing["checks"]], filing["problem"]) == (["score recomputed"], "")
+    assert ([check["name"] for check in filing["checks"]], filing["problem"]) == (
+        ["score recomputed", "decisive samples"],
+        "",
+    )
     world.market.move_to_end_of_phase(1)
     assert told("one", "auditor", "vote", task_id, code=2)["error"]["kind"] == "Usage"
     cast = told("one", "auditor", "vote", task_id, "--verdict", "falls")

@@ -12,6 +12,7 @@ from dlbc.core.errors import BadInput
 from dlbc.core.scoring import (
     LabelTree,
     PredictionTree,
+    decisive,
     decode_predictions,
     encode_predictions,
     label_root,
@@ -293,3 +294,11 @@ def test_decode_predictions__hostile__refused(data: bytes) -> None:
     """Anything but exactly n predictions and n scores is refused in one sentence."""
     with pytest.raises(BadInput, match="expected"):
         decode_predictions(data, 2)
+
+
+def test_decisive__near_tie_or_clear_or_no_such_class__only_beyond_the_share() -> None:
+    """M-8: a thousandth of the logits' range decides; at it and below nothing is contradicted."""
+    logits = np.array([[0.0, 10.0, 9.9]] * 3 + [[0.0, 1024.0, 1022.9765625]] * 2 + [[1.0, 1.0, 1.0]], np.float32)
+    logits[4, 2] = 1022.5
+    predictions = np.array([1, 2, 3, 2, 2, 0])
+    assert decisive(logits, predictions).tolist() == [False, True, True, False, True, False]

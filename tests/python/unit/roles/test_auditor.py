@@ -144,7 +144,7 @@ def test_audit__another_model_file__fails_score_and_watermark_too(
         "linears.0.bias": np.zeros(10, np.float32),
     }
     save_model(weights, file)
-    assert {"sha256 of the weights", "score recomputed", "watermark slot 0"} == failing(
+    assert {"sha256 of the weights", "score recomputed", "decisive samples", "watermark slot 0"} == failing(
         world.auditor().audit(settled, model_file=file)
     )
 
@@ -162,7 +162,7 @@ def test_audit__claimed_score_not_the_model_s__fails_the_recomputed_score(
     task_id = world.post()
     miner = world.miner(trainer=Liar(noise=20.0))
     world.play(task_id, miner, until=lambda: world.onlooker.phase(task_id).phase is Phase.CHALLENGE)
-    assert failing(world.auditor().audit(task_id)) == {"score recomputed"}
+    assert failing(world.auditor().audit(task_id)) == {"score recomputed", "decisive samples"}
 
 
 def test_audit__scores_do_not_follow_from_predictions__fails_by_name(

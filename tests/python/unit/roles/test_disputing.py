@@ -43,10 +43,11 @@ def test_dispute__failed_audit__files_its_grounds_with_evidence_anybody_can_read
     world, task_id = opened_lie(tmp_path)
     outcome = world.disputer("disputer").dispute(task_id)
     filing = only_filing(world, task_id)
-    assert (filing.grounds, filing.filer) == (Ground.SCORE, account("disputer").address)
+    assert (filing.grounds, filing.filer) == (Ground.SCORE | Ground.SAMPLES, account("disputer").address)
+    assert len(filing.samples) == 8
     assert (outcome.wei, len(outcome.receipts)) == (ETHER // 10, 1)
     found = fetch_evidence(MemoryStorage(world.network), filing, 31337, world.market.address)
-    assert [check.name for check in found.checks if not check.ok] == ["score recomputed"]
+    assert [check.name for check in found.checks if not check.ok] == ["score recomputed", "decisive samples"]
     assert (found.reproduce, found.subject) == (f"dlbc audit {task_id} --round 0", account("liar").address)
 
 
@@ -86,8 +87,10 @@ def test_dispute__impossible_samples__refused_before_anything_is_sent(
 
 
 def test_dispute__samples_ground_without_samples__asks_which(tmp_path: Path) -> None:
-    """A vote on samples needs to know them."""
-    world, task_id = opened_lie(tmp_path)
+    """A vote on samples needs to know them; the audit of an honest claim names none."""
+    world = World(tmp_path)
+    task_id = world.post()
+    world.play(task_id, world.miner(), until=lambda: world.market.phase(task_id).phase is Phase.CHALLENGE)
     with pytest.raises(BadInput, match="say which with --sample"):
         world.disputer("disputer").dispute(task_id, Ground.SAMPLES)
 

@@ -11,7 +11,7 @@ from dlbc.core.types import ZERO_ADDRESS, Params, Wei
 pytestmark = pytest.mark.unit
 
 ETHER = 10**18
-PARAMS = Params(200, 1_000, 60, 7_776_000, 0, 86_400, 500_000, 200_000, 200_000, 100_000, ZERO_ADDRESS)
+PARAMS = Params(200, 1_000, 60, 7_776_000, 0, 86_400, 500_000, 200_000, 200_000, 100_000, 7_776_000, 600, ZERO_ADDRESS)
 GOOD = task_template("TASK.toml", "digits", "mlp")
 
 
