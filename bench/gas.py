@@ -45,6 +45,7 @@ CALL_LIMITS = {
     "withdraw": 50_000,
     "stake": 90_000,
     "dispute": 140_000,
+    "dispute, with samples": 140_000,
     "commit vote": 90_000,
     "reveal vote": 80_000,
     "resolve: falls": 200_000,
@@ -209,6 +210,7 @@ def _votes(play: Play, gas: dict[str, int]) -> None:
     for index in AUDITORS:
         _later(play)
         _note(gas, "activate", play.pool(index).activate(account(index).address))
+    _note(gas, "dispute, with samples", _dispute_with_samples(play, play.opened(), AUDITORS[0]))
     for name, verdicts in (("falls", (falls, missing, stands)), ("stands", (stands, stands, falls))):
         work = play.opened()
         _note(gas, "dispute", play.dispute(work))

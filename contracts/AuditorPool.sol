@@ -42,6 +42,7 @@ contract AuditorPool is IAuditorPool {
 
     uint16 private constant ALL_GROUNDS = 127;
     uint16 private constant SAMPLES_GROUND = 64;
+    uint256 private constant MAX_SAMPLES = 8;
 
     /// @dev Of all auditors together.
     struct Totals {
@@ -318,13 +319,14 @@ contract AuditorPool is IAuditorPool {
     {
         // Check
         if (grounds == 0 || grounds > ALL_GROUNDS) revert Errors.Pool_WrongGrounds(grounds, ALL_GROUNDS);
+        (uint256 minimum, uint256 maximum) = grounds & SAMPLES_GROUND != 0 ? (1, MAX_SAMPLES) : (0, 0);
+        if (samples.length < minimum || samples.length > maximum) {
+            revert Errors.Pool_WrongSamples(samples.length, minimum, maximum);
+        }
         // Effect
         uint16 index;
         address miner;
         (caseId, index, miner) = _file(taskId, Vote.Claim, grounds);
-        // Check; now, because the market has just read most of what this reads
-        if (grounds & SAMPLES_GROUND != 0) rules.checkSamples(taskId, index, samples);
-        else if (samples.length != 0) revert Errors.Pool_WrongSamples(samples.length, 0, 0);
         emit ClaimDisputed(caseId, taskId, index, miner, msg.sender, grounds, evidence, samples);
     }
 

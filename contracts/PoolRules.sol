@@ -16,23 +16,10 @@ import {ClaimRef, Fault, LabelProof, PredictionLeaf, Round, SumNode, Task, Vote}
 /// against the pool's code size.
 /// Holds no state and no money.
 contract PoolRules is IPoolRules {
-    uint256 private constant MAX_DISPUTED = 8;
-
     ITaskMarket private immutable MARKET;
 
     constructor(ITaskMarket market) {
         MARKET = market;
-    }
-
-    /// @inheritdoc IPoolRules
-    function checkSamples(uint256 taskId, uint16 index, uint40[] calldata samples) external view {
-        uint256 count = samples.length;
-        if (count == 0 || count > MAX_DISPUTED) revert Errors.Pool_WrongSamples(count, 1, MAX_DISPUTED);
-        uint256 limit = MARKET.roundOf(taskId, index).samples;
-        // at most MAX_DISPUTED
-        for (uint256 i; i < count; ++i) {
-            if (samples[i] >= limit) revert Errors.Pool_SampleOutOfRange(samples[i], limit);
-        }
     }
 
     /// @inheritdoc IPoolRules

@@ -114,7 +114,7 @@ interface IAuditorPool is ILedger {
     /// @notice Disputes the opened claim of a round until challengeEnd. Send the bond.
     /// @param grounds bits: 1 Score, 2 Hash, 4 Unavailable, 8 Architecture, 16 NoWatermark, 32 Copied, 64 Samples
     /// @param evidence locator of the evidence; only emitted
-    /// @param samples one to eight indices below n iff grounds include Samples (M-8)
+    /// @param samples one to eight indices iff grounds include Samples (M-8); only emitted. Nobody votes on one beyond n
     function dispute(uint256 taskId, uint16 grounds, bytes32 evidence, uint40[] calldata samples)
         external
         payable

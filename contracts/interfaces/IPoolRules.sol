@@ -7,9 +7,6 @@ import {ClaimRef, Fault, LabelProof, PredictionLeaf, SumNode} from "../types/Tas
 /// @notice What may be disputed, and what claims and paths of prediction trees prove, by the facts that the market
 /// stores. Immutable and stateless.
 interface IPoolRules {
-    /// @notice Reverts unless these are one to eight samples of the round (M-8).
-    function checkSamples(uint256 taskId, uint16 round, uint40[] calldata samples) external view;
-
     /// @notice The bond of a dispute or an impeachment; zero if there is no such task.
     function bondOf(uint256 taskId) external view returns (uint256 bondWei);
 

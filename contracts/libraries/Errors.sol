@@ -60,7 +60,6 @@ library Errors {
     error Pool_WrongValue(uint256 given, uint256 expected);
     error Pool_WrongGrounds(uint256 given, uint256 maximum);
     error Pool_WrongSamples(uint256 given, uint256 minimum, uint256 maximum);
-    error Pool_SampleOutOfRange(uint256 given, uint256 samples);
     error Pool_AlreadyFiled(address filer);
     error Pool_UnknownCase(bytes32 caseId);
     error Pool_NotInWindow(uint256 given, uint256 start, uint256 end);

@@ -101,19 +101,6 @@ contract PoolDisputeTest is PoolScenario {
         this.disputeOn(taskId, 64, 8);
     }
 
-    function test_dispute_of_a_sample_out_of_range_reverts() public {
-        Work memory entry = openClaim();
-        uint40[] memory samples = new uint40[](2);
-        samples[0] = SAMPLES - 1;
-        samples[1] = SAMPLES;
-        vm.prank(fay);
-        vm.expectRevert(abi.encodeWithSelector(Errors.Pool_SampleOutOfRange.selector, SAMPLES, SAMPLES));
-        pool.dispute{value: DISPUTE_BOND}(entry.proof.taskId, 64, 0, samples);
-        samples[1] = 0;
-        vm.prank(fay);
-        pool.dispute{value: DISPUTE_BOND}(entry.proof.taskId, 64, 0, samples);
-    }
-
     function test_dispute_and_impeach_with_another_value_revert() public {
         Work memory entry = revealing();
         uint256 taskId = entry.proof.taskId;

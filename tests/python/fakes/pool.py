@@ -315,14 +315,8 @@ class PoolState:
         least, most = (1, disputes.MAX_DISPUTED_SAMPLES) if grounds & Ground.SAMPLES else (0, 0)
         if not least <= len(samples) <= most:
             raise refused("Pool_WrongSamples", f"{len(samples)} samples")
-        if samples and any(sample >= self._samples(task_id) for sample in samples):
-            raise refused("Pool_SampleOutOfRange", f"samples {samples}")
         case_id, call = self._check_filing(sender, task_id, Vote.CLAIM, wei)
         return self._file(case_id, call, sender, task_id, grounds, evidence, tuple(samples))
-
-    def _samples(self, task_id: TaskId) -> int:
-        """Of the current test set; 0 before its release."""
-        return self.chain.round(task_id, self.chain.task(task_id).round).samples
 
     def _check_filing(self, sender: Address, task_id: TaskId, vote: Vote, wei: int) -> tuple[Hash32, VoteCall]:
         call = self.chain.vote_call(task_id, vote)

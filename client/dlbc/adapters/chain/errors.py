@@ -230,9 +230,6 @@ SENTENCES: dict[str, Callable[[Arguments], str]] = {
         f"{given['given']} samples are named, these grounds need {_span(given['minimum'], given['maximum'])}; "
         "name samples with the ground Samples, and only then"
     ),
-    "Pool_SampleOutOfRange": lambda given: (
-        f"sample {given['given']} was named, the test set has {given['samples']}, counted from 0; name others"
-    ),
     "Pool_AlreadyFiled": lambda given: f"{given['filer']} has filed this case already; nothing is left to do",
     "Pool_UnknownCase": lambda given: (
         f"there is no dispute or impeachment 0x{given['case_id'].hex()}; check the task, round and miner"

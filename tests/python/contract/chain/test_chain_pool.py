@@ -422,7 +422,6 @@ def test_dispute__wrong_in_every_way__is_told_apart(play: Play) -> None:
     refused("Pool_WrongGrounds", "the grounds are 128", 128)
     refused("Pool_WrongSamples", "1 samples are named, these grounds need none", Ground.HASH, (1,))
     refused("Pool_WrongSamples", "0 samples are named, these grounds need 1 to 8", Ground.SAMPLES)
-    refused("Pool_SampleOutOfRange", "sample 360 was named, the test set has 360", Ground.SAMPLES, (0, 360))
     play.dispute(work)
     refused("Pool_AlreadyFiled", "has filed this case already", Ground.SCORE)
     with pytest.raises(ContractRefused) as caught:

@@ -252,7 +252,6 @@ def test_dispute__stake_came_after_the_opening__no_weight(scene: Scene) -> None:
         (1, (0,), BOND, "Pool_WrongSamples"),
         (Ground.SAMPLES, (), BOND, "Pool_WrongSamples"),
         (Ground.SAMPLES, (0,) * 9, BOND, "Pool_WrongSamples"),
-        (Ground.SAMPLES, (5,), BOND, "Pool_SampleOutOfRange"),
         (1, (), BOND - 1, "Pool_WrongValue"),
     ],
 )
