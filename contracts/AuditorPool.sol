@@ -446,7 +446,7 @@ contract AuditorPool is IAuditorPool {
             _totals.waitingWei += unrevealedWei;
         }
         // later than that, it could count against somebody who joined after its snapshot (see _activate)
-        if (attempt == 0 && block.timestamp <= uint256(snapshotAt) + UNBONDING_SECONDS) {
+        if (attempt == 0 && ruling != Ruling.Repeat && block.timestamp <= uint256(snapshotAt) + UNBONDING_SECONDS) {
             _voteTimes.times[_totals.votes++] = uint40(block.timestamp);
         }
         emit VoteResolved(caseId, attempt, ruling, standsWei, fallsWei, unavailableWei, snapshotWei);
@@ -494,7 +494,8 @@ contract AuditorPool is IAuditorPool {
         // Effect
         delete _ballots[disputeId][voter];
         Stake storage own = _stakes[voter];
-        if (attempt == 0 && ruling != Ruling.None && own.ballots != type(uint24).max) ++own.ballots;
+        bool hasCounted = attempt == 0 && ruling != Ruling.None && ruling != Ruling.Repeat;
+        if (hasCounted && own.ballots != type(uint24).max) ++own.ballots;
         uint256 shareWei = TallyLib.hasWon(ruling, verdict) ? _takeShare(case_, _counts[disputeId], lockWei) : 0;
         if (TallyLib.hasLost(ruling, verdict)) lockWei = 0;
         else _addActive(voter, own, lockWei);

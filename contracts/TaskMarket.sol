@@ -199,8 +199,9 @@ contract TaskMarket is ITaskMarket {
         entry.total = claim.total;
         entry.hasRevealed = true;
         ++round.reveals;
+        // who is not eligible displaces nobody
         if (!_recordReveal(proof, entry.commitSeq)) qualifies = false;
-        if (!_takeOwnership(task, round, proof, entry.commitSeq)) qualifies = false;
+        else if (!_takeOwnership(task, round, proof, entry.commitSeq)) qualifies = false;
         if (qualifies) {
             entry.qualifies = true;
             if (_beatsLeader(proof.taskId, proof.round, round, entry)) _lead(round, proof.miner, entry);
@@ -341,6 +342,7 @@ contract TaskMarket is ITaskMarket {
             round.leaderTotal = 0;
             round.challengeEnd = 0;
             round.openDemands = 0;
+            round.demandEnd = 0;
             // an impeachment is about the test set, not about this claim
             if (round.vote == Vote.Claim) _endVote(round);
             uint256 revealEnd = round.revealEnd;
@@ -460,7 +462,7 @@ contract TaskMarket is ITaskMarket {
         uint16 openDemands = round.openDemands;
         if (openDemands == type(uint16).max) revert Errors.Market_TooManyDemands(type(uint16).max);
         // Effect
-        demandEnd = uint40(block.timestamp + task.openSeconds);
+        demandEnd = _demandEnd(task);
         round.demandEnd = demandEnd;
         round.openDemands = openDemands + 1;
     }
@@ -478,6 +480,8 @@ contract TaskMarket is ITaskMarket {
         }
         // Effect
         round.openDemands = openDemands - 1;
+        // what was shown can be refuted for one window more before anything is settled
+        if (openDemands == 1) round.demandEnd = _demandEnd(task);
     }
 
     // ---------------------------------------------------------------- WITHDRAW
@@ -741,6 +745,13 @@ contract TaskMarket is ITaskMarket {
 
     function _creditPool(uint256 amountWei, uint256 taskId) private {
         _ledger.credit(POOL, amountWei, taskId);
+    }
+
+    /// @dev An opening window, and at most half of a vote: so that neither an answer nor its refutation can hold up a
+    /// verdict.
+    function _demandEnd(Task storage task) private view returns (uint40) {
+        uint256 window = task.openSeconds;
+        return uint40(block.timestamp + (window < VOTE_SECONDS ? window : VOTE_SECONDS));
     }
 
     function _endVote(Round storage round) private {

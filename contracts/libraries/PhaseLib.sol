@@ -71,16 +71,15 @@ library PhaseLib {
         return _waitForDemands(round, Phase.VotingReveal, time, voteEnd);
     }
 
-    /// @dev Neither settlement nor a verdict comes before every demand is answered or overdue (P-58).
+    /// @dev Neither settlement nor a verdict comes before every demand is answered or overdue, and what was shown could be
+    /// refuted (P-58).
     function _waitForDemands(Round storage round, Phase phase, uint256 time, uint40 endsAt)
         private
         view
         returns (Phase, bool, uint40)
     {
-        if (round.openDemands != 0) {
-            uint40 demandEnd = round.demandEnd;
-            if (demandEnd > endsAt) endsAt = demandEnd;
-        }
+        uint40 demandEnd = round.demandEnd;
+        if (demandEnd > endsAt) endsAt = demandEnd;
         return (phase, time >= endsAt, endsAt);
     }
 

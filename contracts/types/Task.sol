@@ -189,7 +189,7 @@ struct Round {
     uint32 maxSampleScore;
     uint32 classes;
     uint16 metric;
-    uint40 demandEnd; // until when open demands can be answered
+    uint40 demandEnd; // until when open demands can be answered, or the last answer be refuted before a settlement
     uint32 strikes;
     bool isFeeDue; // a leader was struck by a vote, so a void costs the fee (P-20)
     // slot 3

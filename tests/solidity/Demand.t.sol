@@ -214,7 +214,7 @@ contract DemandTest is PoolActor {
         noteAnswer(w);
         assertFacts(1, demandEnd);
         noteAnswer(w);
-        assertFacts(0, demandEnd);
+        assertFacts(0, uint40(block.timestamp + OPEN));
         vm.warp(demandEnd);
         assertPhase(taskId, Phase.Challenge, false);
     }
@@ -264,9 +264,12 @@ contract DemandTest is PoolActor {
 
     function test_advance_over_an_overdue_demand_in_VotingReveal() public {
         disputedWithSlowOpening(VOTE + 10);
-        vm.warp(roundOf(taskId).challengeEnd - 1);
+        uint256 challengeEnd = roundOf(taskId).challengeEnd;
+        vm.warp(challengeEnd - 1);
         noteDemand(w);
-        assertOverdue(Phase.VotingReveal);
+        vm.warp(challengeEnd + VOTE);
+        assertPhase(taskId, Phase.VotingReveal, true);
+        assertStruck();
     }
 
     function test_advance_over_an_overdue_demand_at_the_end_of_a_vote() public {
@@ -296,6 +299,11 @@ contract DemandTest is PoolActor {
         vm.warp(demandEnd - 1);
         expectNothingDue(Phase.Challenge, demandEnd);
         noteAnswer(w);
+        // what was shown in the last second can still be refuted
+        expectNothingDue(Phase.Challenge, block.timestamp + OPEN);
+        vm.warp(block.timestamp + OPEN - 1);
+        assertPhase(taskId, Phase.Challenge, false);
+        vm.warp(block.timestamp + 1);
         assertPhase(taskId, Phase.Challenge, true);
         advance(taskId);
         assertPhase(taskId, Phase.Settled, false);
@@ -308,16 +316,17 @@ contract DemandTest is PoolActor {
         assertOverdue(Phase.Challenge);
     }
 
-    function test_advance_waits_for_a_demand_beyond_the_vote() public {
+    function test_neither_demand_nor_answer_holds_up_a_verdict() public {
         disputedWithSlowOpening(3 * VOTE);
-        vm.warp(roundOf(taskId).challengeEnd - 1);
+        uint256 challengeEnd = roundOf(taskId).challengeEnd;
+        vm.warp(challengeEnd - 1);
         uint40 demandEnd = noteDemand(w);
+        assertEq(challengeEnd - 1 + VOTE, demandEnd, "at most half of a vote");
         vm.warp(demandEnd - 1);
-        expectNothingDue(Phase.VotingReveal, demandEnd);
-        expectWrongPhase(Phase.VotingReveal, false, Phase.VotingReveal);
-        conclude(taskId, Ruling.Stands);
         noteAnswer(w);
-        assertPhase(taskId, Phase.VotingReveal, true);
+        vm.warp(challengeEnd + 2 * VOTE - 1);
+        expectNothingDue(Phase.VotingReveal, challengeEnd + 2 * VOTE);
+        vm.warp(challengeEnd + 2 * VOTE);
         conclude(taskId, Ruling.Stands);
         advance(taskId);
         assertPhase(taskId, Phase.Settled, false);

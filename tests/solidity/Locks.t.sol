@@ -134,18 +134,6 @@ contract LocksTest is PoolScenario {
         assertTrue(entryOf(entry).isStruck, "not answered");
     }
 
-    function test_locksOf_the_requester_while_a_demand_outlasts_the_vote() public {
-        Terms memory t = terms(1);
-        t.openSeconds = 3 * VOTE;
-        uint256 id = post(t, 1);
-        opened(work(ALICE, id, 0, 900, "alice"));
-        dispute(fay, id);
-        vm.warp(roundOf(id).challengeEnd - 1);
-        vm.prank(address(pool));
-        uint256 demandEnd = market.noteDemand(id, 0, alice);
-        assertRow(requester, id, 0, LockKind.Bounty, BOUNTY, demandEnd, COUNT);
-    }
-
     // ---------------------------------------------------------------- bonds of filers
 
     function test_locksOf_a_filer_until_the_ruling() public {

@@ -108,9 +108,29 @@ contract PoolDemandTest is PoolTrees {
         );
         market.advance(taskId);
         answer(1);
+        pass(OPEN);
         advance(taskId);
         assertPhase(taskId, Phase.Settled, false);
         assertEmptyAfterLeaving();
+    }
+
+    function test_what_was_shown_last_can_be_refuted_before_the_settlement() public {
+        open(entry);
+        vm.warp(roundOf(taskId).challengeEnd - 1);
+        demand(fay, 3);
+        demand(gus, 1);
+        pass(OPEN - 1);
+        answer(3);
+        answer(1);
+        pass(OPEN - 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                Errors.Market_NothingDue.selector, taskId, Phase.Challenge, uint256(block.timestamp + 1)
+            )
+        );
+        market.advance(taskId);
+        refute(entry, treeNow(), 3, labelAt(testSetWith(N), 3));
+        assertTrue(entryOf(entry).isStruck, "struck");
     }
 
     function test_ruling_waits_for_a_demand() public {
@@ -279,9 +299,9 @@ contract PoolDemandTest is PoolTrees {
         commitVote(caseId, ann, Verdict.Falls);
         refute(entry, treeNow(), 3, labelAt(testSetWith(N), 3));
         recover(caseId, 1, ann, Verdict.Falls, 10 ether);
-        pool.collectVote(caseId, 0, ben); // the first vote did have its say
-        (, uint256 ballots,) = pool.dividendOf(ben);
-        assertEq(1, ballots, "and ben took part in it");
+        pool.collectVote(caseId, 0, ben); // the first vote gives its lock back
+        (, uint256 ballots, uint256 votes) = pool.dividendOf(ben);
+        assertEq(0, ballots + votes, "a vote without quorum counts for nobody, present or absent");
         assertBondsBack(caseId);
         assertEmptyAfterLeaving();
     }

@@ -90,7 +90,7 @@ abstract contract PoolPlayerVotes is PoolPlayerMarket {
         Round memory facts = roundOf(taskId);
         bytes32 caseId = pool.caseIdOf(taskId, market.taskOf(taskId).round, facts.leader);
         bool hasSamples = grounds & 64 != 0;
-        bool isWellFormed = grounds != 0 && grounds < 128 && (!hasSamples || sample < N);
+        bool isWellFormed = grounds != 0 && grounds < 128;
         bool isAllowed = isWellFormed && canDispute(taskId, facts) && !isFiler[caseId][filer];
         uint40[] memory samples = new uint40[](hasSamples ? 1 : 0);
         if (hasSamples) samples[0] = sample;
@@ -203,7 +203,7 @@ abstract contract PoolPlayerVotes is PoolPlayerMarket {
         loseSealed(caseId, attempt_);
         unopenedWei += locks[0];
         locksWei -= locks[0];
-        if (attempt_ == 0 && block.timestamp <= file.snapshotAt + UNBONDING) {
+        if (attempt_ == 0 && ruling != Ruling.Repeat && block.timestamp <= file.snapshotAt + UNBONDING) {
             voteTimes.push(uint40(block.timestamp));
         }
         if (ruling == Ruling.Repeat) {
@@ -293,7 +293,8 @@ abstract contract PoolPlayerVotes is PoolPlayerMarket {
         owedWei[voter] += shareWei;
         assertEq(owedWei[voter], pool.creditOf(voter), "INV-POT: a winner's share");
         stored.state = Ballot.Gone;
-        if (attempt_ == 0 && ruling != Ruling.None) ++accounts[voter].ballots;
+        bool hasCounted = attempt_ == 0 && ruling != Ruling.None && ruling != Ruling.Repeat;
+        if (hasCounted) ++accounts[voter].ballots;
         if (!isLoser(ruling, stored.verdict)) unlocked(voter, stored.lockWei);
     }
 

@@ -364,6 +364,22 @@ contract RevealTest is Scenario {
         assertEq(DEPOSIT, market.creditOf(bob), "deposit");
     }
 
+    function test_reveal_of_an_ineligible_copy_committed_earlier_displaces_nobody() public {
+        settled(work(ALICE, post(1), 0, 900, "x"));
+        uint256 second = post(1);
+        Work memory copy = work(BOB, second, 0, 0, "x"); // the hash is public, and Bob is first in this task
+        Work memory owner = work(ALICE, second, 0, 900, "x");
+        commit(copy);
+        commit(owner);
+        toRelease(second);
+        release(second);
+        reveal(owner);
+        reveal(copy);
+        assertTrue(!entryOf(copy).qualifies, "the model is Alice's over the whole market");
+        assertTrue(entryOf(owner).qualifies, "and still is in this task");
+        assertEq(alice, roundOf(second).leader, "she leads");
+    }
+
     function test_displacement_by_a_claim_that_does_not_qualify_leaves_no_leader() public {
         (Work memory a, Work memory b) = two(100, "same", 700, "same");
         reveal(b);

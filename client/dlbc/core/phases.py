@@ -184,7 +184,6 @@ def _voting(round: Round, now: int, first_start: Timestamp, vote_seconds: int) -
 
 
 def _wait_for_demands(round: Round, phase: Phase, now: int, ends_at: Timestamp) -> PhaseInfo:
-    """Neither settlement nor a verdict comes before every demand is answered or overdue (P-58)."""
-    if round.open_demands:
-        ends_at = max(ends_at, round.demand_end)
+    """No settlement or verdict before every demand is answered or overdue and answers could be refuted (P-58)."""
+    ends_at = max(ends_at, round.demand_end)
     return PhaseInfo(phase, now >= ends_at, ends_at)

@@ -19,7 +19,7 @@ from dlbc.core import watermark
 from dlbc.core.architecture import tensor_shapes
 from dlbc.core.cid import locator_of
 from dlbc.core.decide import Facts
-from dlbc.core.errors import BadInput, TryLater, Unavailable, VerificationFailed
+from dlbc.core.errors import BadInput, ContractRefused, TryLater, Unavailable, VerificationFailed
 from dlbc.core.manifest import Manifest
 from dlbc.core.proofs import (
     commitment,
@@ -260,7 +260,13 @@ class MinerEntry:
         receipts = []
         for index in sorted(indices):
             leaf = PredictionLeaf(int(predictions[index]), int(scores[index]))
-            receipt = self.pool.answer(ref_of(claim), index, leaf, tree.path(index))
+            try:
+                receipt = self.pool.answer(ref_of(claim), index, leaf, tree.path(index))
+            except ContractRefused:
+                # somebody else was faster; the others still wait
+                if self.pool.demander(self.task_id, self.round, self.keys.address, index) is None:
+                    continue
+                raise
             receipts.append(receipt)
             self.report("prediction_shown", task_id=self.task_id, index=index, tx=receipt.tx_hash, gas=receipt.gas_used)
         return receipts

@@ -459,8 +459,8 @@ class FakeChain:
         qualifies = self._reaches(task, round_, proof, claim)
         entry = replace(entry, digest=proofs.claim_hash(digest, claim), total=claim.total, has_revealed=True)
         self._set_round(proof.task_id, proof.round, reveals=round_.reveals + 1)
-        qualifies = self._record_reveal(proof, entry.commit_seq) and qualifies
-        qualifies = self._take_ownership(task, proof, entry.commit_seq) and qualifies
+        is_owner = self._record_reveal(proof, entry.commit_seq) and self._take_ownership(task, proof, entry.commit_seq)
+        qualifies = is_owner and qualifies
         state.entries[key] = replace(entry, qualifies=qualifies)
         if qualifies and self._beats_leader(proof.task_id, proof.round, state.entries[key]):
             self._set_round(proof.task_id, proof.round, leader=proof.miner, leader_total=claim.total)
@@ -637,17 +637,23 @@ class FakeChain:
         self._check_leader(miner, round_)
         if round_.open_demands == 2**16 - 1:
             raise refused("Market_TooManyDemands", "no more demands fit")
-        demand_end = Timestamp(self.state.now + task.open_seconds)
+        demand_end = self._demand_end(task)
         self._set_round(task_id, round, demand_end=demand_end, open_demands=round_.open_demands + 1)
         return demand_end
 
     def note_answer(self, task_id: TaskId, round: int, miner: Address) -> None:
         """ITaskMarket.noteAnswer."""
-        _, round_ = self._load_current(task_id, round)
+        task, round_ = self._load_current(task_id, round)
         self._check_leader(miner, round_)
         if not round_.open_demands or self.state.now >= round_.demand_end:
             raise refused("Market_WrongPhase", "it is too late to answer")
         self._set_round(task_id, round, open_demands=round_.open_demands - 1)
+        if round_.open_demands == 1:
+            self._set_round(task_id, round, demand_end=self._demand_end(task))
+
+    def _demand_end(self, task: Task) -> Timestamp:
+        """An opening window, at most half of a vote."""
+        return Timestamp(self.state.now + min(task.open_seconds, self.state.params.vote_seconds))
 
     # ------------------------------------------------------------------ rules
 
@@ -707,6 +713,7 @@ class FakeChain:
                 leader_total=0,
                 challenge_end=Timestamp(0),
                 open_demands=0,
+                demand_end=Timestamp(0),
                 nominate_end=Timestamp(max(self.state.now, round_.reveal_end) + task.open_seconds),
             )
             if round_.vote is Vote.CLAIM:

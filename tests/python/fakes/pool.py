@@ -501,7 +501,7 @@ class PoolState:
             raise refused("Pool_NothingToCollect", f"{voter} has no opened ballot here")
         verdict, lock = Verdict(slot & 0xFF), slot >> 8
         self._set_ballot(case_id, attempt, voter, ZERO_HASH)
-        if ruling is not Ruling.NONE and not attempt:
+        if ruling not in (Ruling.NONE, Ruling.REPEAT) and not attempt:
             self._set_stake(voter, ballots=min(self.stake_of(voter).ballots + 1, _MOST_BALLOTS))
         if disputes.wins(ruling, verdict):
             tally = self.tally(case_id, attempt)
