@@ -460,7 +460,7 @@ class PoolState:
             left = case.filers if ruling is Ruling.FALLS else 0
             self.cases[case_id] = replace(case, ruling=ruling, filer_pot_wei=spoils.filers_pot_wei, filers_left=left)
         counts = disputes.counts_for_participation(self.now, case.snapshot_at, self.params.unbonding_seconds)
-        if not case.attempt and counts:
+        if not case.attempt and counts and ruling is not Ruling.REPEAT:
             self.resolved_at.append(self.now)
         self.resolved.append(
             VoteResolved(
