@@ -66,6 +66,29 @@ def status(settings: Settings) -> None:
     _show(settings, bootstrap.devnet_status(settings.config().home))
 
 
+@command.command()
+@click.argument("duration")
+@click.pass_obj
+def skip(settings: Settings, duration: str) -> None:
+    """Move the local chain's clock forward by DURATION, e.g. 6h: to the end of a window without waiting for it.
+
+    There is no way back, and every task on the chain gets older. Other chains can't be moved.
+    """
+    from dlbc import bootstrap
+    from dlbc.core.errors import Usage
+    from dlbc.core.units import parse_duration
+
+    seconds = parse_duration(duration, "DURATION")
+    found = bootstrap.devnet_status(settings.config().home)
+    if not found.chain_is_running or found.block is None:
+        raise Usage(f"there is no local chain running in {found.network.home}; start one with `dlbc devnet up`")
+    now = found.network.advance_time(seconds=seconds)
+    if settings.json:
+        render.print_json({"blockTime": now})
+    else:
+        click.echo(f"the local chain's clock is at {render.moment(now)}")
+
+
 def _show(settings: Settings, found: Status) -> None:
     network = found.network
     processes: list[dict[str, Any]] = [

@@ -25,6 +25,8 @@ ATTEMPTS = 6
 MAX_TIP = 50 * 10**9
 """Wei per gas: a lying node must not make us pay the account away."""
 DEFAULT_TIP = 10**9
+GAS_TO_SPARE = 60_000
+"""Checkpoints of one second are one: who estimates in it and is mined in the next writes two slots more."""
 MAX_GAS = 30_000_000
 FIRST_POLL = 0.02
 LONGEST_POLL = 1.0
@@ -114,7 +116,7 @@ class Sender:
         if balance < value:
             raise _too_poor(call, sender, value, balance)
         self._simulate(call, request)
-        gas = min(MAX_GAS, self._estimate(call, request) * 5 // 4 + 10_000)
+        gas = min(MAX_GAS, self._estimate(call, request) * 5 // 4 + GAS_TO_SPARE)
         fee, tip = self._fees()
         if balance < value + gas * fee:
             raise _too_poor(call, sender, value + gas * fee, balance)

@@ -21,6 +21,7 @@ from dlbc.adapters.devnet import anvil, network
 from dlbc.adapters.devnet.network import ACCOUNTS, LocalNetwork, Network
 from dlbc.adapters.devnet.process import wait_until
 from dlbc.adapters.storage.ipfs import IpfsStorage
+from dlbc.cli.main import run
 from dlbc.config import read_config
 from dlbc.core.errors import BadInput, Refused, TryLater
 from sockets import family, listening
@@ -428,3 +429,21 @@ def test_devnet_command__up_status_down__tells_programs_everything(
 
     assert run(["devnet", "status", "--json"]) == 0
     assert not json.loads(capsys.readouterr().out)["up"]
+
+
+def test_skip__a_running_chain__is_that_much_later(shared: Network, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command moves the clock of the home's own chain, and of no other."""
+    before = int(block(shared)["timestamp"], 16)
+
+    assert run(["--home", str(shared.home), "devnet", "skip", "2h", "--json"]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert before + 7200 <= told["blockTime"] == int(block(shared)["timestamp"], 16)
+
+
+def test_skip__no_chain_or_no_duration__one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is started for it."""
+    assert run(["--home", str(tmp_path), "devnet", "skip", "2h"]) == 2
+    assert "start one with `dlbc devnet up`" in capsys.readouterr().err
+    assert run(["--home", str(tmp_path), "devnet", "skip", "soon"]) != 0
+    assert "expected a duration" in capsys.readouterr().err
