@@ -65,7 +65,7 @@ slither: setup $(PROOF)/.ready ## static analysis: no finding without its reason
 	@python tests/proof/analyse.py
 
 mutate: setup ## do the tests notice changed libraries? MUTANTS=40 of them, or MUTANTS=all
-	@python tests/proof/mutate.py
+	@python tests/proof/run.py mutation
 
 faults: setup ## do the tests notice faults seeded into the contracts?
 	@python tests/proof/faults.py

@@ -20,6 +20,7 @@ import analyse
 import cover
 import faults
 import limits
+import mutate
 import prove
 from workshop import ROOT, Unusable, copy, entry, forge, last_lines, report, run, say
 
@@ -85,6 +86,13 @@ def seeded_faults() -> Stage:
     return {"caughtBy": {key: row["caughtBy"] for key, row in found.items()}}, faults.broken_limits(found)
 
 
+def mutation() -> Stage:
+    """mutate.py."""
+    found = mutate.measure(os.environ.get("MUTANTS", mutate.DEFAULT_COUNT))
+    mutate.show(found)
+    return found, mutate.broken_limits(found)
+
+
 def chaos() -> Stage:
     """Processes are killed, nodes vanish."""
     return _pytest("-m", "chaos")
@@ -105,6 +113,10 @@ STAGES: dict[str, Callable[[], Stage]] = {
     "properties": properties,
     "invariants": invariants,
 }
+
+
+APART: dict[str, Callable[[], Stage]] = {"mutation": mutation}
+"""Takes seconds a mutant, so only `make mutate` runs it."""
 
 
 def _forge(selection: list[str], **more: str) -> str:
@@ -144,7 +156,7 @@ def measure(names: list[str]) -> dict[str, Any]:
         say(f"== {name}")
         began = time.monotonic()
         try:
-            figures, broken = STAGES[name]()
+            figures, broken = (STAGES | APART)[name]()
         except Unusable as error:
             figures, broken = {}, [str(error)]
         seconds = round(time.monotonic() - began)
@@ -173,8 +185,8 @@ def merged(earlier: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     kept = earlier.get("stages", {}) if earlier.get("contracts") == found["contracts"] else {}
     stages = {**kept, **found["stages"]}
     return found | {
-        "seconds": sum(stage["seconds"] for stage in stages.values()),
-        "stages": {name: stages[name] for name in STAGES if name in stages},
+        "seconds": sum(stage["seconds"] for name, stage in stages.items() if name in STAGES),
+        "stages": {name: stages[name] for name in (*STAGES, *APART) if name in stages},
     }
 
 
@@ -187,9 +199,9 @@ def main() -> int:
     results of the same contracts; results of others are dropped.
     """
     chosen = sys.argv[1:]
-    unknown = sorted(set(chosen) - set(STAGES))
+    unknown = sorted(set(chosen) - set(STAGES) - set(APART))
     if unknown:
-        raise Unusable(f"no such stage: {', '.join(unknown)}; there are {', '.join(STAGES)}")
+        raise Unusable(f"no such stage: {', '.join(unknown)}; there are {', '.join((*STAGES, *APART))}")
     found = measure(chosen or list(STAGES))
     if chosen:
         broken = [text for stage in found["stages"].values() for text in stage["broken"]]

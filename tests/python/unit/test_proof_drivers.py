@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,7 @@ sys.path.insert(0, str(ROOT / "tests" / "proof"))
 import analyse  # noqa: E402
 import cover  # noqa: E402
 import faults  # noqa: E402
+import limits  # noqa: E402
 import mutate  # noqa: E402
 import prove  # noqa: E402
 import run  # noqa: E402
@@ -152,3 +154,23 @@ def test_run__a_missing_or_failed_stage__is_named() -> None:
         "fuzz: no property ran",
         "it took 4000 s; the limit is 3600 s",
     ]
+
+
+def test_run__one_stage_again__takes_its_place_among_results_of_the_same_contracts() -> None:
+    """Results of other contracts are dropped, and mutation does not count for the hour."""
+    earlier = {"contracts": "a", "stages": {"fuzz": {"seconds": 5}, "chaos": {"seconds": 1}}}
+    found = {"contracts": "a", "stages": {"chaos": {"seconds": 2}, "mutation": {"seconds": 900}}}
+    assert run.merged(earlier, found)["seconds"] == 7
+    assert list(run.merged(earlier, found)["stages"]) == ["fuzz", "chaos", "mutation"]
+    assert list(run.merged(earlier | {"contracts": "b"}, found)["stages"]) == ["chaos", "mutation"]
+
+
+def test_results__as_committed__break_no_limit() -> None:
+    """bench/results/proof.json: every stage in it held, and coverage and faults are among them."""
+    found = json.loads(run.RESULTS.read_text(encoding="utf-8"))
+    assert [text for stage in found["stages"].values() for text in stage["broken"]] == []
+    assert {"coverage", "staticAnalysis", "faults", "fuzz", "symbolic"} <= set(found["stages"])
+    figures = found["stages"]["coverage"]["figures"]
+    assert figures["linesPercent"] >= limits.COVERED_LINES_PERCENT
+    assert figures["branchesPercent"] >= limits.COVERED_BRANCHES_PERCENT
+    assert found["stages"]["fuzz"]["figures"]["runs"] >= limits.FUZZ_RUNS
