@@ -20,7 +20,7 @@ SPECS = "tests/proof/symbolic"
 LOOP_BOUND = "40"
 OPTIONS = (
     *("--root", ".", "--forge-build-out", "cache/symbolic/out", "--json-output", "halmos.json"),
-    *("--loop", LOOP_BOUND, "--solver-timeout-assertion", "120s"),
+    *("--loop", LOOP_BOUND, "--solver-timeout-assertion", "300s"),
 )
 PROPERTY = re.compile(r"///? @dev (SYM-[A-Z0-9-]+): (.*?)\n\s*function (check_\w+)\(", re.DOTALL)
 CHECK = re.compile(r"\bfunction (check_\w+)\(")

@@ -102,11 +102,17 @@ def evidence(settings: Settings, task_id: int) -> None:
             "evidence": render.cid(filing.evidence),
             "checks": [],
             "reproduce": "",
+            "attachments": [],
             "problem": "",
         }
         try:
             found = fetch_evidence(storage, filing, chain.chain_id, chain.market)
+            attachments = [
+                {"cid": render.cid(each.locator), "bytes": each.size_bytes, "sha256": each.sha256.hex()}
+                for each in found.attachments
+            ]
             row |= {"checks": [check for check in found.checks if not check.ok], "reproduce": found.reproduce}
+            row["attachments"] = attachments
         except StorageUnreachable:
             raise
         except DlbcError as error:
@@ -128,6 +134,8 @@ def evidence(settings: Settings, task_id: int) -> None:
                 "again with": row["reproduce"] or "-",
             },
         )
+        for each in row["attachments"]:
+            render.paragraph(f"attached: {each['cid']} ({each['bytes']} bytes, sha256 {each['sha256']})")
         for check in row["checks"]:
             render.paragraph(f"✗ {check.name}: expected {check.expected}; found {check.found}")
         if row["problem"]:

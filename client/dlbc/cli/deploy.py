@@ -68,8 +68,8 @@ def _deploy(settings: Settings, config: Config, params: Path | None, output: Pat
             "set rpc_url or chain_id"
         )
     file = output or record.record_file(chain_id, config.home)
-    if output is None and file.exists() and chain_id != record.LOCAL_CHAIN_ID:
-        raise Usage(f"{file} records a deployment on chain {chain_id} already; move it away, or give --output FILE")
+    if file.exists() and (output is not None or chain_id != record.LOCAL_CHAIN_ID):
+        raise Usage(f"{file} exists already, and a record is never replaced; move it away, or name another by --output")
     keys = bootstrap.keys(config, ask_on_terminal())
     deployment = deploy_contracts(config.rpc_url, keys, *load_params(chain_id, params))
     record.write(deployment, file)

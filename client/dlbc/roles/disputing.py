@@ -76,7 +76,8 @@ class Disputer:
         )
         locator = self.storage.add(evidence)
         receipt = self.pool.dispute(task_id, int(found), locator, samples, bond)
-        self.report("claim_disputed", task_id=task_id, grounds=ground_names(found), tx=receipt.tx_hash)
+        grounds_named = ", ".join(ground_names(found))
+        self.report("claim_disputed", task_id=task_id, grounds=grounds_named, tx=receipt.tx_hash, gas=receipt.gas_used)
         begins = duration(round_.challenge_end - self.chain.now())
         return Outcome(
             f"Disputed the claim of {round_.leader} on {', '.join(ground_names(found))}, with a bond of "

@@ -52,6 +52,8 @@ def test_deploy__json_and_output_file__name_a_working_market(
     }
     assert (pool.params().activation_seconds, pool.params().lock_bps) == (21600, 2000)
     assert chain.ranked_tasks() == []
+    assert run([*command_line, "--output", str(file), "--json"]) == 2  # a record is never replaced
+    assert told == json.loads(file.read_text())
 
 
 def test_deploy__record__says_how_every_contract_was_made(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from dlbc import bootstrap
 from dlbc.cli.main import run
-from dlbc.core.types import Phase, TaskId, Verdict
+from dlbc.core.types import Ground, Phase, TaskId, Verdict
 from dlbc.roles import entry
 from fakes.chain import FakeChain
 from fakes.clock import FakeClock
@@ -225,6 +226,17 @@ def test_impeach__right_test_set__is_refused_without_force(world: World, told: T
     assert "add --force" in told("me", "auditor", "impeach", str(task_id), code=1)["error"]["message"]
     assert told("me", "auditor", "impeach", str(task_id), "--force")["wei"] == ETHER // 10
     assert told("", "auditor", "evidence", str(task_id))["filings"][0]["grounds"] == []
+
+
+def test_evidence__with_a_file_attached__says_where_it_is(world: World, told: Told, tmp_path: Path) -> None:
+    """What a filer paid to show, voters see."""
+    task_id = world.post()
+    world.play(task_id, world.miner(), until=lambda: world.market.phase(task_id).phase is Phase.CHALLENGE)
+    (tmp_path / "proof.txt").write_bytes(b"look at sample 3")
+    world.disputer("disputer").dispute(task_id, Ground.COPIED, attachment=tmp_path / "proof.txt")
+    ((attached,),) = [filing["attachments"] for filing in told("", "auditor", "evidence", str(task_id))["filings"]]
+    assert (attached["bytes"], attached["cid"][:2]) == (16, "Qm")
+    assert attached["sha256"] == hashlib.sha256(b"look at sample 3").hexdigest()
 
 
 def test_evidence__hostile_bytes__are_told_and_never_shown(
