@@ -19,7 +19,7 @@ import {
     TestSet,
     Verdict
 } from "../../contracts/types/Task.sol";
-import {Base} from "./Base.sol";
+import {VectorReader} from "./VectorReader.sol";
 
 /// @dev Opens what takes calldata to the tests below.
 contract PathHarness {
@@ -56,16 +56,12 @@ contract PathHarness {
 }
 
 /// @dev The pool's libraries give what tests/vectors/protocol.json says; Python is held to the same file.
-contract PoolVectorsTest is Base {
-    string private constant PATH = "tests/vectors/protocol.json";
-
+contract PoolVectorsTest is VectorReader {
     PathHarness private harness;
-    string private json;
-    string private section;
 
-    function setUp() public {
+    function setUp() public override {
+        super.setUp();
         harness = new PathHarness();
-        json = vm.readFile(PATH);
     }
 
     // ---------------------------------------------------------------- ballots
@@ -420,38 +416,5 @@ contract PoolVectorsTest is Base {
         round.classes = testSet.classes;
         round.metric = testSet.metric;
         round.testCommitment = harness.commitmentOfTest(testSet);
-    }
-
-    // ---------------------------------------------------------------- reading
-
-    function _key(string memory name) private view returns (string memory) {
-        return string.concat(".", section, ".", name);
-    }
-
-    function _uints(string memory name) private view returns (uint256[] memory) {
-        return vm.parseJsonUintArray(json, _key(name));
-    }
-
-    function _words(string memory name) private view returns (bytes32[] memory) {
-        return vm.parseJsonBytes32Array(json, _key(name));
-    }
-
-    function _addresses(string memory name) private view returns (address[] memory) {
-        return vm.parseJsonAddressArray(json, _key(name));
-    }
-
-    function _bools(string memory name) private view returns (bool[] memory) {
-        return vm.parseJsonBoolArray(json, _key(name));
-    }
-
-    function _slice(bytes32[] memory all, uint256 first, uint256 count) private pure returns (bytes32[] memory part) {
-        part = new bytes32[](count);
-        for (uint256 i; i < count; ++i) {
-            part[i] = all[first + i];
-        }
-    }
-
-    function _case(string memory name, uint256 i) private view returns (string memory) {
-        return string.concat(section, ".", name, "[", vm.toString(i), "]");
     }
 }

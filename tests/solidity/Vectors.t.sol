@@ -14,20 +14,16 @@ import {
     Vote,
     Workload
 } from "../../contracts/types/Task.sol";
-import {Base} from "./Base.sol";
 import {Harness} from "./Harness.sol";
+import {VectorReader} from "./VectorReader.sol";
 
 /// @dev Solidity gives what tests/vectors/protocol.json says; Python is held to the same file.
-contract VectorsTest is Base {
-    string private constant PATH = "tests/vectors/protocol.json";
-
+contract VectorsTest is VectorReader {
     Harness private harness;
-    string private json;
-    string private section;
 
-    function setUp() public {
+    function setUp() public override {
+        super.setUp();
         harness = new Harness();
-        json = vm.readFile(PATH);
     }
 
     function test_terms_hash() public {
@@ -488,42 +484,5 @@ contract VectorsTest is Base {
             rounds[i].openDemands = uint16(openDemands[i]);
             rounds[i].demandEnd = uint40(demandEnd[i]);
         }
-    }
-
-    // ---------------------------------------------------------------- reading
-
-    function _key(string memory name) private view returns (string memory) {
-        return string.concat(".", section, ".", name);
-    }
-
-    function _uints(string memory name) private view returns (uint256[] memory) {
-        return vm.parseJsonUintArray(json, _key(name));
-    }
-
-    function _words(string memory name) private view returns (bytes32[] memory) {
-        return vm.parseJsonBytes32Array(json, _key(name));
-    }
-
-    function _bytes(string memory name) private view returns (bytes[] memory) {
-        return vm.parseJsonBytesArray(json, _key(name));
-    }
-
-    function _addresses(string memory name) private view returns (address[] memory) {
-        return vm.parseJsonAddressArray(json, _key(name));
-    }
-
-    function _bools(string memory name) private view returns (bool[] memory) {
-        return vm.parseJsonBoolArray(json, _key(name));
-    }
-
-    function _slice(bytes32[] memory all, uint256 first, uint256 count) private pure returns (bytes32[] memory part) {
-        part = new bytes32[](count);
-        for (uint256 i; i < count; ++i) {
-            part[i] = all[first + i];
-        }
-    }
-
-    function _case(string memory name, uint256 i) private view returns (string memory) {
-        return string.concat(section, ".", name, "[", vm.toString(i), "]");
     }
 }

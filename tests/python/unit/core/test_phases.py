@@ -19,6 +19,7 @@ from dlbc.core.types import (
     Vote,
     Wei,
 )
+from fakes.chain import NO_ROUND
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,27 +54,7 @@ TASK = Task(
     posted_at=Timestamp(9_000),
     terms_hash=ZERO_HASH,
 )
-EMPTY = Round(
-    train_end=TRAIN_END,
-    reveal_end=Timestamp(0),
-    nominate_end=Timestamp(0),
-    challenge_end=Timestamp(0),
-    commits=0,
-    vote_start=Timestamp(0),
-    vote=Vote.NONE,
-    open_demands=0,
-    leader=ZERO_ADDRESS,
-    leader_total=0,
-    reveals=0,
-    samples=0,
-    max_sample_score=0,
-    classes=0,
-    metric=0,
-    demand_end=Timestamp(0),
-    strikes=0,
-    is_fee_due=False,
-    test_commitment=ZERO_HASH,
-)
+EMPTY = replace(NO_ROUND, train_end=TRAIN_END)
 COMMITTED = replace(EMPTY, commits=2)
 RELEASED = replace(COMMITTED, reveal_end=REVEAL_END)
 LED = replace(RELEASED, leader=LEADER)

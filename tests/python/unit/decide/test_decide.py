@@ -40,6 +40,7 @@ from dlbc.core.types import (
     Vote,
     Wei,
 )
+from fakes.chain import NO_ROUND
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,27 +74,7 @@ TASK = Task(
     posted_at=Timestamp(0),
     terms_hash=ZERO_HASH,
 )
-ROUND = Round(
-    train_end=Timestamp(100),
-    reveal_end=Timestamp(0),
-    nominate_end=Timestamp(0),
-    challenge_end=Timestamp(0),
-    commits=1,
-    vote_start=Timestamp(0),
-    vote=Vote.NONE,
-    open_demands=0,
-    leader=ZERO_ADDRESS,
-    leader_total=0,
-    reveals=0,
-    samples=100,
-    max_sample_score=1,
-    classes=10,
-    metric=1,
-    demand_end=Timestamp(0),
-    strikes=0,
-    is_fee_due=False,
-    test_commitment=ZERO_HASH,
-)
+ROUND = replace(NO_ROUND, train_end=Timestamp(100), commits=1, samples=100, max_sample_score=1, classes=10, metric=1)
 IMPEACHED = replace(ROUND, vote=Vote.TEST_SET)
 DISPUTED = replace(ROUND, vote=Vote.CLAIM, leader=OTHER)
 
