@@ -308,10 +308,9 @@ struct Stake {
     uint40 countedFrom; // votes resolved after this moment count for participation (P-60)
 }
 
-/// @dev One dispute of a claim, or the impeachment of a round's test set. Three slots.
-/// caseId = H(taskId, round, subject).
+/// @dev One dispute of a claim, or the impeachment of a round's test set, as views tell it; AuditorPool.Dispute and Count are
+/// what is stored. caseId = H(taskId, round, subject).
 struct Case {
-    // slot 0
     uint96 bondWei; // of each filer
     uint32 filers;
     uint40 voteStart; // of the present attempt
@@ -319,16 +318,14 @@ struct Case {
     uint8 attempt; // 0, or 1 for the repeat
     Ruling ruling;
     uint16 grounds; // union of all filers' (P-52); 0 for an impeachment
-    // slot 1
     uint64 taskId;
     uint16 round;
     address subject; // the miner whose claim is disputed; zero = the test set
-    // slot 2: what is left for the filers of an upheld dispute, beside their bonds
-    uint96 filerPotWei;
+    uint96 filerPotWei; // what is left for the filers of an upheld dispute, beside their bonds
     uint32 filersLeft;
 }
 
-/// @dev The ballots of one vote, counted by what they risk: lock = weight x lockBps. Three slots.
+/// @dev The ballots of one vote, counted by what they risk: lock = weight x lockBps; as views tell it.
 /// disputeId = H(caseId, attempt).
 struct Tally {
     uint96 committedWei;

@@ -33,7 +33,7 @@ from dlbc.core.types import Address
 from dlbc.ports import Progress, silent
 
 ACCOUNTS = (
-    *("deployer", "treasury", "requester", "miner1", "miner2", "miner3", "auditor"),
+    *("deployer", "requester", "miner1", "miner2", "miner3", "auditor"),
     *("auditor1", "auditor2", "auditor3", "disputer"),
 )
 """Keystores, in the order of the mnemonic's accounts."""
