@@ -21,6 +21,8 @@ MAX_CLASSES = 2**20
 MAX_ACTIVATIONS = 2**26
 """Values of one sample in its largest layer: a manifest of a kilobyte must not make a miner allocate terabytes."""
 FAMILIES = ("mlp", "cnn")
+CONVOLUTIONAL = ("cnn", "resnet", "unet", "fcn")
+"""Families whose samples are images [channels, height, width]."""
 
 
 @dataclass(frozen=True, slots=True)

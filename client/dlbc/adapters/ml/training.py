@@ -21,6 +21,7 @@ from dlbc.adapters.ml.families import build, initial_weights, load_weights, weig
 from dlbc.adapters.ml.shards import load_dataset
 from dlbc.adapters.ml.weights import save_model
 from dlbc.core import watermark
+from dlbc.core.architecture import CONVOLUTIONAL
 from dlbc.core.errors import Refused
 from dlbc.ports import Dataset, TrainJob
 
@@ -118,7 +119,7 @@ class Run:
 
     @property
     def _is_convolutional(self) -> bool:
-        return self.job.architecture.family == "cnn"
+        return self.job.architecture.family in CONVOLUTIONAL
 
     def _place(self, x: NDArray[np.float32]) -> Tensor:
         """The samples, on the device if they take at most half of its free memory; else batches travel one by one."""
