@@ -1,28 +1,43 @@
 """Model families as names plus a config, never code: tensor names and shapes, parameters, FLOPs (P-80).
 
 The torch modules of `dlbc.adapters.ml.families` must have exactly these state dicts; a unit test compares
-them.
+them. What each family consists of is in `dlbc.core.layers`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from math import prod
 from typing import Any
 
 from dlbc.core.errors import BadInput
+from dlbc.core.layers import FCN_STAGES, RUNNING, layers
 
 MAX_PARAMETERS = 2**31
 MAX_WIDTH = 2**20
 MAX_LAYERS = 64
+MAX_CHANNELS = 16
 MAX_CLASSES = 2**20
 MAX_ACTIVATIONS = 2**26
 """Values of one sample in its largest layer: a manifest of a kilobyte must not make a miner allocate terabytes."""
-FAMILIES = ("mlp", "cnn")
+CLASSIFIERS = ("mlp", "cnn", "resnet", "transformer")
+"""Families that give a sample one class."""
+SEGMENTERS = ("unet", "fcn")
+"""Families that give every pixel a class."""
+FAMILIES = CLASSIFIERS + SEGMENTERS
 CONVOLUTIONAL = ("cnn", "resnet", "unet", "fcn")
 """Families whose samples are images [channels, height, width]."""
+
+_COMMON = ("family", "input_shape", "classes")
+_SETTINGS = {
+    "mlp": ("hidden",),
+    "cnn": ("hidden", "channels"),
+    "resnet": ("channels", "blocks"),
+    "transformer": ("width", "heads", "layers"),
+    "unet": ("channels",),
+    "fcn": ("hidden", "channels"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +45,15 @@ class Architecture:
     """A model of one of FAMILIES for inputs of shape `input_shape` (without the batch) and `classes` outputs.
 
     mlp: flatten, then Linear+ReLU for each width in `hidden`, then Linear to the classes.
-    cnn: input_shape is (channels, height, width); for each entry of `channels` a 3x3 convolution (padding 1),
-    ReLU and 2x2 max-pooling (floor); flatten; then as mlp.
+    Convolutional families take [channels, height, width]; convolutions are 3x3 with padding 1 unless said otherwise.
+    cnn: for each entry of `channels` a convolution, ReLU and 2x2 max-pooling (floor); flatten; then as mlp.
+    resnet: a convolution, BatchNorm and ReLU, then stages of `channels` width and `blocks` basic blocks; a stage after
+    the first begins by halving (stride 2, 1x1 shortcut); mean over the pixels, Linear to the classes.
+    transformer: each of the T rows of an input [..., T, F] is a token, its features from all channels; `layers`
+    pre-norm blocks of `width` with `heads` heads of attention; mean over the tokens, Linear to the classes.
+    unet: two convolutions with ReLU on each level of `channels`, the last being the bottom, 2x2 max-pooling between
+    them, and back up by 2x2 transposed convolutions that meet each level's own output; 1x1 to the classes of a pixel.
+    fcn: FCN-8s with one convolution, ReLU and pooling for each of its five `channels`; `hidden` are fc6 and fc7.
     """
 
     family: str
@@ -39,38 +61,32 @@ class Architecture:
     classes: int
     hidden: tuple[int, ...]
     channels: tuple[int, ...] = ()
+    blocks: tuple[int, ...] = ()
+    width: int = 0
+    heads: int = 0
+    layers: int = 0
 
 
 def architecture_from_json(value: object) -> Architecture:
     """Parses and bounds an architecture. Raises BadInput."""
     if not isinstance(value, Mapping):
         raise BadInput(f"architecture: expected a table, found {type(value).__name__}")
-    known = {"family", "input_shape", "classes", "hidden", "channels"}
-    for key in value:
-        if key not in known:
-            raise BadInput(f"architecture.{_shown(key)}: unknown setting; known are {', '.join(sorted(known))}")
     family = value.get("family")
     if family not in FAMILIES:
         raise BadInput(f"architecture.family: expected one of {', '.join(FAMILIES)}, found {_shown(family)}")
-    input_shape = _sizes("input_shape", value.get("input_shape"), least=1, most=4)
-    classes = _size("classes", value.get("classes"), 2, MAX_CLASSES)
-    hidden = _sizes("hidden", value.get("hidden", []), least=0, most=MAX_LAYERS)
-    channels = _sizes("channels", value.get("channels", []), least=0, most=16)
-    if family == "cnn":
-        if len(input_shape) != 3:
-            raise BadInput(
-                f"architecture.input_shape: a cnn takes [channels, height, width], found {list(input_shape)}"
-            )
-        if not channels:
-            raise BadInput("architecture.channels: a cnn needs at least one convolution, found none")
-        if min(input_shape[1:]) >> len(channels) < 1:
-            raise BadInput(
-                f"architecture.channels: {len(channels)} poolings leave nothing of {input_shape[1]}x{input_shape[2]}; "
-                "use fewer"
-            )
-    elif channels:
-        raise BadInput("architecture.channels: only a cnn has channels; remove it")
-    architecture = Architecture(str(family), input_shape, classes, hidden, channels)
+    _check_settings(value, str(family))
+    architecture = Architecture(
+        family=str(family),
+        input_shape=_sizes("input_shape", value.get("input_shape"), least=1, most=4),
+        classes=_size("classes", value.get("classes"), 2, MAX_CLASSES),
+        hidden=_sizes("hidden", value.get("hidden", []), least=0, most=MAX_LAYERS),
+        channels=_sizes("channels", value.get("channels", []), least=0, most=MAX_CHANNELS),
+        blocks=_sizes("blocks", value.get("blocks", []), least=0, most=MAX_CHANNELS),
+        width=_size("width", value["width"], 1, MAX_WIDTH) if "width" in value else 0,
+        heads=_size("heads", value["heads"], 1, MAX_WIDTH) if "heads" in value else 0,
+        layers=_size("layers", value["layers"], 1, MAX_LAYERS) if "layers" in value else 0,
+    )
+    _check_family(architecture)
     if parameters(architecture) > MAX_PARAMETERS:
         raise BadInput(f"architecture: expected at most {MAX_PARAMETERS} parameters, found {parameters(architecture)}")
     if activations(architecture) > MAX_ACTIVATIONS:
@@ -87,66 +103,139 @@ def architecture_to_json(architecture: Architecture) -> dict[str, Any]:
         "family": architecture.family,
         "input_shape": list(architecture.input_shape),
         "classes": architecture.classes,
-        "hidden": list(architecture.hidden),
     }
-    if architecture.channels:
-        value["channels"] = list(architecture.channels)
+    for name in _SETTINGS[architecture.family]:
+        setting = getattr(architecture, name)
+        value[name] = list(setting) if isinstance(setting, tuple) else setting
     return value
 
 
+def check_classifies(family: str, *, what: str) -> None:
+    """Raises BadInput, starting with `what`, for a family whose predictions no metric can score yet."""
+    if family in SEGMENTERS:
+        raise BadInput(
+            f"{what}: expected a family that gives a sample one class ({', '.join(CLASSIFIERS)}), found {family!r}, "
+            "which gives every pixel one; tasks can't score that yet"
+        )
+
+
+def logits_shape(architecture: Architecture) -> tuple[int, ...]:
+    """Of one sample: (classes,), or (classes, height, width) where every pixel has its own."""
+    pixels = architecture.input_shape[1:] if architecture.family in SEGMENTERS else ()
+    return (architecture.classes, *pixels)
+
+
 def tensor_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
-    """Every tensor of the state dict by name, in layer order; all are float32."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for index, (fan_in, out) in enumerate(_convolutions(architecture)):
-        shapes[f"convs.{index}.weight"] = (out, fan_in, 3, 3)
-        shapes[f"convs.{index}.bias"] = (out,)
-    for index, (fan_in, out) in enumerate(_linears(architecture)):
-        shapes[f"linears.{index}.weight"] = (out, fan_in)
-        shapes[f"linears.{index}.bias"] = (out,)
-    return shapes
+    """Every tensor of the state dict by name, in its order; all are float32."""
+    return {name: shape for layer in layers(architecture) for name, shape in layer.tensors}
+
+
+def parameter_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """The tensors that are trained: all but the running statistics of BatchNorm."""
+    shapes = tensor_shapes(architecture)
+    return {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in RUNNING}
 
 
 def parameters(architecture: Architecture) -> int:
     """Number of trained values."""
+    return sum(prod(shape) for shape in parameter_shapes(architecture).values())
+
+
+def stored_values(architecture: Architecture) -> int:
+    """Number of values in a model file: the parameters and the running statistics."""
     return sum(prod(shape) for shape in tensor_shapes(architecture).values())
 
 
 def activations(architecture: Architecture) -> int:
-    """Values that one sample has in memory at once, in its largest layer: input, output, and the output's ReLU."""
-    largest = max(fan_in + 2 * out for fan_in, out in _linears(architecture))
-    if architecture.family == "cnn":
-        _, height, width = architecture.input_shape
-        for fan_in, out in _convolutions(architecture):
-            largest = max(largest, (fan_in + 2 * out) * height * width)
-            height, width = height // 2, width // 2
-    return largest
+    """Values that one sample has in memory at once, where it has most of them.
+
+    The layer's input, its output, what follows the output at once (its ReLU), and what a later layer still needs.
+    """
+    return max(layer.values + layer.kept for layer in layers(architecture))
+
+
+def training_activations(architecture: Architecture) -> int:
+    """Values of one sample in all layers, which a training step keeps for the gradients."""
+    return sum(layer.values for layer in layers(architecture))
 
 
 def flops_per_sample(architecture: Architecture) -> int:
-    """Floating-point operations of one forward pass: two per multiply-add, biases and ReLUs not counted."""
-    flops = 0
-    if architecture.family == "cnn":
-        _, height, width = architecture.input_shape
-        for fan_in, out in _convolutions(architecture):
-            flops += 2 * 9 * fan_in * out * height * width
-            height, width = height // 2, width // 2
-    return flops + sum(2 * fan_in * out for fan_in, out in _linears(architecture))
+    """Floating-point operations of one forward pass, two per multiply-add of matrices, convolutions and attention.
+
+    Biases, ReLUs, normalisation and softmax are not counted.
+    """
+    return 2 * sum(layer.multiply_adds for layer in layers(architecture))
 
 
-def _convolutions(architecture: Architecture) -> list[tuple[int, int]]:
-    ins = (architecture.input_shape[0], *architecture.channels[:-1])
-    return list(zip(ins, architecture.channels, strict=True)) if architecture.channels else []
+# ------------------------------------------------------------------ what a family needs
 
 
-def _linears(architecture: Architecture) -> list[tuple[int, int]]:
-    if architecture.family == "cnn":
-        _, height, width = architecture.input_shape
-        poolings = len(architecture.channels)
-        features = architecture.channels[-1] * (height >> poolings) * (width >> poolings)
-    else:
-        features = prod(architecture.input_shape)
-    widths = (features, *architecture.hidden, architecture.classes)
-    return list(pairwise(widths))
+def _check_settings(value: Mapping[Any, Any], family: str) -> None:
+    """Refuses settings that nobody knows, that this family has no use for, or that it lacks."""
+    known = {*_COMMON, *(name for names in _SETTINGS.values() for name in names)}
+    for key in value:
+        if key not in known:
+            raise BadInput(f"architecture.{_shown(key)}: unknown setting; known are {', '.join(sorted(known))}")
+        if key not in _COMMON and key not in _SETTINGS[family]:
+            raise BadInput(f"architecture.{key}: {_a(family)} has no {key}; remove it")
+    for key in _SETTINGS[family]:
+        if key not in value and key != "hidden":
+            raise BadInput(f"architecture.{key}: this setting is missing; {_a(family)} needs it")
+
+
+def _check_family(architecture: Architecture) -> None:
+    family, shape, channels = architecture.family, architecture.input_shape, architecture.channels
+    if family == "transformer":
+        if len(shape) < 2:
+            raise BadInput(f"architecture.input_shape: a transformer takes [..., rows, columns], found {list(shape)}")
+        if architecture.width % architecture.heads:
+            raise BadInput(
+                f"architecture.heads: expected a divisor of the width {architecture.width}, found {architecture.heads}"
+            )
+    if family not in CONVOLUTIONAL:
+        return
+    if len(shape) != 3:
+        raise BadInput(f"architecture.input_shape: {_a(family)} takes [channels, height, width], found {list(shape)}")
+    if not channels:
+        raise BadInput(f"architecture.channels: {_a(family)} needs at least one convolution, found none")
+    if family == "cnn" and min(shape[1:]) >> len(channels) < 1:
+        raise BadInput(
+            f"architecture.channels: {len(channels)} poolings leave nothing of {shape[1]}x{shape[2]}; use fewer"
+        )
+    if family == "resnet":
+        _check_resnet(architecture)
+    if family in SEGMENTERS:
+        _check_segmenter(architecture)
+
+
+def _check_resnet(architecture: Architecture) -> None:
+    stages, blocks = len(architecture.channels), architecture.blocks
+    if len(blocks) != stages:
+        raise BadInput(f"architecture.blocks: expected one number for each of {stages} channels, found {len(blocks)}")
+    if sum(blocks) > MAX_LAYERS:
+        raise BadInput(f"architecture.blocks: expected at most {MAX_LAYERS} blocks in all, found {sum(blocks)}")
+
+
+def _check_segmenter(architecture: Architecture) -> None:
+    family, channels, hidden = architecture.family, architecture.channels, architecture.hidden
+    _, height, width = architecture.input_shape
+    if family == "unet" and len(channels) < 2:
+        raise BadInput("architecture.channels: a unet needs at least two levels, found 1")
+    if family == "fcn" and (len(channels), len(hidden)) != (FCN_STAGES, 2):
+        raise BadInput(
+            f"architecture: an fcn has {FCN_STAGES} channels and 2 hidden widths (fc6 and fc7), "
+            f"found {len(channels)} and {len(hidden)}"
+        )
+    poolings = len(channels) - 1 if family == "unet" else FCN_STAGES
+    if height % 2**poolings or width % 2**poolings:
+        raise BadInput(
+            f"architecture.input_shape: {poolings} poolings need height and width that {2**poolings} divides, "
+            f"found {height}x{width}"
+        )
+
+
+def _a(family: str) -> str:
+    return f"{'an' if family in ('mlp', 'fcn') else 'a'} {family}"
 
 
 def _size(name: str, value: object, least: int, most: int) -> int:

@@ -11,8 +11,10 @@ from dlbc.core.architecture import (
     Architecture,
     architecture_from_json,
     architecture_to_json,
+    check_classifies,
     flops_per_sample,
     parameters,
+    stored_values,
 )
 from dlbc.core.errors import BadInput, VerificationFailed
 from dlbc.core.hashing import sha256
@@ -134,8 +136,9 @@ def manifest_from_bytes(data: bytes) -> Manifest:
     if value["metric"] != METRIC:
         raise BadInput(f"{what}: metric: expected {METRIC!r}, found {str(value['metric'])[:40]!r}")
     architecture = architecture_from_json(value["architecture"])
+    check_classifies(architecture.family, what=f"{what}: architecture.family")
     limits = canonical.table(value["limits"], {"model_bytes"}, what=f"{what}: limits")
-    weights = _VALUE_BYTES * parameters(architecture)
+    weights = _VALUE_BYTES * stored_values(architecture)
     sample = _VALUE_BYTES * prod(architecture.input_shape) + _LABEL_BYTES
     manifest = Manifest(
         name=_name(value["name"]),

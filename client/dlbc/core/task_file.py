@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from dlbc.core.architecture import FAMILIES
+from dlbc.core.architecture import CLASSIFIERS, MAX_LAYERS, MAX_WIDTH, check_classifies
 from dlbc.core.errors import BadInput
 from dlbc.core.types import PPM, Params, Wei
 from dlbc.core.units import parse_amount, parse_duration
@@ -34,6 +34,10 @@ class TaskFile:
     family: str
     hidden: tuple[int, ...]
     channels: tuple[int, ...]
+    blocks: tuple[int, ...]
+    width: int  # this and the next two: 0 where the family has none
+    heads: int
+    layers: int
     epochs: int
     batch: int
     learning_rate_ppm: int
@@ -63,7 +67,7 @@ def parse_task_file(text: str | bytes) -> TaskFile:
         raise BadInput(f"the task file is not valid TOML: {str(error)[:120] or 'nested too deeply'}") from None
     _known("", root, {"name", "data", "model", "training", "money", "windows", "scoring"})
     data = _table(root, "data", {"source", "seed"})
-    model = _table(root, "model", {"family", "hidden", "channels"})
+    model = _table(root, "model", {"family", "hidden", "channels", "blocks", "width", "heads", "layers"})
     training = _table(root, "training", {"epochs", "batch", "learning_rate"})
     money = _table(root, "money", {"bounty", "deposit", "bond", "royalty"})
     windows = _table(root, "windows", {"train", "release", "reveal", "open", "challenge"})
@@ -72,8 +76,9 @@ def parse_task_file(text: str | bytes) -> TaskFile:
     bounty = parse_amount(_required(money, "money", "bounty"), "money.bounty")
     tenth = -(-bounty * MIN_SHARE_PERCENT // 100)
     family = _text(model, "model", "family", longest=16)
-    if family not in FAMILIES:
-        raise BadInput(f"model.family: expected one of {', '.join(FAMILIES)}, found {family!r}")
+    check_classifies(family, what="model.family")
+    if family not in CLASSIFIERS:
+        raise BadInput(f"model.family: expected one of {', '.join(CLASSIFIERS)}, found {family!r}")
 
     def window(key: str) -> int:
         return parse_duration(_required(windows, "windows", key), f"windows.{key}")
@@ -85,6 +90,10 @@ def parse_task_file(text: str | bytes) -> TaskFile:
         family=family,
         hidden=_widths(model, "hidden"),
         channels=_widths(model, "channels"),
+        blocks=_widths(model, "blocks"),
+        width=_whole(model, "model", "width", 0, MAX_WIDTH, default=0),
+        heads=_whole(model, "model", "heads", 0, MAX_WIDTH, default=0),
+        layers=_whole(model, "model", "layers", 0, MAX_LAYERS, default=0),
         epochs=_whole(training, "training", "epochs", 1, 100_000),
         batch=_whole(training, "training", "batch", 1, 2**20, default=128),
         learning_rate_ppm=_share(training, "training", "learning_rate", 1, 10 * PPM, default=1_000),
@@ -199,8 +208,8 @@ def _widths(model: Mapping[str, Any], key: str) -> tuple[int, ...]:
     value = model.get(key, [])
 
     def fits(width: object) -> bool:
-        return isinstance(width, int) and not isinstance(width, bool) and 1 <= width <= 2**20
+        return isinstance(width, int) and not isinstance(width, bool) and 1 <= width <= MAX_WIDTH
 
-    if not isinstance(value, list) or len(value) > 64 or not all(fits(width) for width in value):
-        raise BadInput(f"model.{key}: expected a list of up to 64 whole numbers, found {str(value)[:60]!r}")
+    if not isinstance(value, list) or len(value) > MAX_LAYERS or not all(fits(width) for width in value):
+        raise BadInput(f"model.{key}: expected a list of up to {MAX_LAYERS} whole numbers, found {str(value)[:60]!r}")
     return tuple(value)

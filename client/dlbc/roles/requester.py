@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dlbc.core import watermark
-from dlbc.core.architecture import Architecture, architecture_from_json, parameters, tensor_shapes
+from dlbc.core.architecture import Architecture, architecture_from_json, stored_values, tensor_shapes
 from dlbc.core.canonical import to_bytes
 from dlbc.core.decide import Decision, Do, decide_requester
 from dlbc.core.difficulty import difficulty
@@ -374,13 +374,20 @@ class Requester:
 
 def architecture_for(task: TaskFile, data: Dataset) -> Architecture:
     """The task file's model for this data; refuses one too small to be watermarked (P-91). Raises BadInput."""
+    settings = {
+        "hidden": list(task.hidden),
+        "channels": list(task.channels),
+        "blocks": list(task.blocks),
+        "width": task.width,
+        "heads": task.heads,
+        "layers": task.layers,
+    }
     architecture = architecture_from_json(
         {
             "family": task.family,
             "input_shape": list(data.x.shape[1:]),
             "classes": int(data.y.max()) + 1,
-            "hidden": list(task.hidden),
-            "channels": list(task.channels),
+            **{name: setting for name, setting in settings.items() if setting},
         }
     )
     carriers = watermark.carriers_per_slot(tensor_shapes(architecture))
@@ -394,7 +401,7 @@ def architecture_for(task: TaskFile, data: Dataset) -> Architecture:
 
 def model_bytes_limit(architecture: Architecture) -> int:
     """Largest model file a miner may deliver: float32 weights and room for the safetensors header."""
-    return 4 * parameters(architecture) + 256 * len(tensor_shapes(architecture)) + 1024
+    return 4 * stored_values(architecture) + 256 * len(tensor_shapes(architecture)) + 1024
 
 
 def _draft(key: str, record: dict[str, Any]) -> Draft:

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from dlbc.adapters.ml.files import read_limited, replacing
 from dlbc.adapters.ml.tensors import MAX_HEADER, read_tensors
-from dlbc.core.architecture import Architecture, parameters, tensor_shapes
+from dlbc.core.architecture import Architecture, parameter_shapes, stored_values, tensor_shapes
 from dlbc.core.errors import VerificationFailed
 
 FILE = "checkpoint.safetensors"
 PARTS = ("weights", "best", "first", "second")
+MOMENTS = ("first", "second")
+"""Parts that have only what is trained: a BatchNorm's running statistics have no moments."""
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -54,10 +56,11 @@ def load_checkpoint(work: Path, architecture: Architecture, fingerprint: str) ->
     path = work / FILE
     if not path.is_file():
         return None
-    shapes = tensor_shapes(architecture)
-    expected = {f"{part}/{name}": ("F32", shape) for part in PARTS for name, shape in shapes.items()}
+    stored, trained = tensor_shapes(architecture), parameter_shapes(architecture)
+    shapes = {part: trained if part in MOMENTS else stored for part in PARTS}
+    expected = {f"{part}/{name}": ("F32", shape) for part in PARTS for name, shape in shapes[part].items()}
     try:
-        data = read_limited(path, 16 * parameters(architecture) + 8 + MAX_HEADER, "checkpoint", VerificationFailed)
+        data = read_limited(path, 16 * stored_values(architecture) + 8 + MAX_HEADER, "checkpoint", VerificationFailed)
         tensors, metadata = read_tensors(data, expected, what="checkpoint", refuse=VerificationFailed)
         about = json.loads(metadata.get("dlbc", "{}"))
     except (VerificationFailed, ValueError):
@@ -69,5 +72,5 @@ def load_checkpoint(work: Path, architecture: Architecture, fingerprint: str) ->
         epoch=about["epoch"],
         validation_ppm=about["validation_ppm"],
         seconds=about["seconds"],
-        **{part: {name: tensors[f"{part}/{name}"] for name in shapes} for part in PARTS},
+        **{part: {name: tensors[f"{part}/{name}"] for name in shapes[part]} for part in PARTS},
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dlbc.adapters.ml.families import build, load_weights
-from dlbc.core.architecture import Architecture, activations
+from dlbc.core.architecture import Architecture, activations, logits_shape
 from dlbc.core.errors import Usage
 
 BATCH = 256
@@ -38,8 +40,11 @@ def describe_device(device: torch.device) -> str:
 def predict(
     weights: Mapping[str, Any], architecture: Architecture, x: NDArray[np.float32], device: str = "cpu"
 ) -> NDArray[np.int64]:
-    """Top-1 classes, int64 [n]: float32 throughout, batches in order, the lowest class among equals."""
-    classes = np.empty(len(x), np.int64)
+    """Top-1 classes, int64 [n], or [n, height, width] of a family that gives every pixel one.
+
+    float32 throughout, batches in order, running statistics in every norm, the lowest class among equals.
+    """
+    classes = np.empty((len(x), *logits_shape(architecture)[1:]), np.int64)
     for start, values in _evaluate(weights, architecture, x, device):
         classes[start : start + len(values)] = values.argmax(1)
     return classes
@@ -48,8 +53,8 @@ def predict(
 def logits(
     weights: Mapping[str, Any], architecture: Architecture, x: NDArray[np.float32], device: str = "cpu"
 ) -> NDArray[np.float32]:
-    """What `predict` takes the largest of, float32 [n, classes]."""
-    found = np.empty((len(x), architecture.classes), np.float32)
+    """What `predict` takes the largest of, float32 [n, classes] or [n, classes, height, width]."""
+    found = np.empty((len(x), *logits_shape(architecture)), np.float32)
     for start, values in _evaluate(weights, architecture, x, device):
         found[start : start + len(values)] = values
     return found
@@ -75,6 +80,12 @@ def batch_size(architecture: Architecture) -> int:
     return min(BATCH, max(1, MAX_BATCH_VALUES // activations(architecture)))
 
 
-def _float32() -> Any:
-    """No TF32 in convolutions, no algorithm chosen by timing; matrix products are float32 by default."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+@contextmanager
+def _float32() -> Iterator[None]:
+    """No TF32 in convolutions, no algorithm chosen by timing, attention as plain products.
+
+    Matrix products are float32 by default.
+    """
+    plain = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with plain, sdpa_kernel(SDPBackend.MATH):
+        yield

@@ -2,67 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import pairwise
+from collections.abc import Callable, Mapping
 from math import prod, sqrt
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
+from dlbc.adapters.ml.classifiers import Net, ResNet, Transformer
+from dlbc.adapters.ml.segmenters import FCN, UNet
 from dlbc.core.architecture import Architecture, tensor_shapes
 
+POSITION_DEVIATION = 0.02
 
-class Net(nn.Module):
-    """mlp and cnn: 3x3 convolutions with ReLU and halving, then linear layers with ReLU between them.
-
-    forward: float32 [batch, *input_shape] → logits [batch, classes].
-    """
-
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        channels = (architecture.input_shape[0], *architecture.channels)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(fan_in, out, 3, padding=1)
-            for fan_in, out in (pairwise(channels) if architecture.channels else ())
-        )
-        features = prod(architecture.input_shape)
-        if architecture.channels:
-            _, height, width = architecture.input_shape
-            halvings = len(architecture.channels)
-            features = channels[-1] * (height >> halvings) * (width >> halvings)
-        widths = (features, *architecture.hidden, architecture.classes)
-        self.linears = nn.ModuleList(nn.Linear(fan_in, out) for fan_in, out in pairwise(widths))
-
-    def forward(self, x: Tensor) -> Tensor:
-        for conv in self.convs:
-            x = functional.max_pool2d(functional.relu(conv(x)), 2)
-        x = x.flatten(1)
-        for linear in list(self.linears)[:-1]:
-            x = functional.relu(linear(x))
-        logits: Tensor = self.linears[-1](x)
-        return logits
+_MODULES: Mapping[str, Callable[[Architecture], nn.Module]] = {
+    "mlp": Net,
+    "cnn": Net,
+    "resnet": ResNet,
+    "transformer": Transformer,
+    "unet": UNet,
+    "fcn": FCN,
+}
+_SCORES = {"head", "score", "score4", "score3", "up2", "up4", "up8"}
+"""Parts of names of layers whose output no ReLU follows."""
 
 
 def build(architecture: Architecture) -> nn.Module:
     """An uninitialised module of the architecture; give it values with `load_weights`."""
     with torch.device("meta"):
-        module = Net(architecture)
+        module = _MODULES[architecture.family](architecture)
     return module.to_empty(device="cpu")
 
 
 def initial_weights(architecture: Architecture, init_key: bytes) -> dict[str, NDArray[np.float32]]:
-    """He-normal weights and zero biases, drawn under the miner's secret key, so no two miners start alike."""
+    """Random matrices under the miner's secret key, so no two miners start alike; norms that change nothing; no biases.
+
+    Normal with variance 2/fan_in where a ReLU follows (He et al., Delving Deep into Rectifiers, 2015), 1/fan_in in a
+    transformer and where scores come out.
+    """
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence(int.from_bytes(init_key, "big"))))
     weights = {}
     for name, shape in tensor_shapes(architecture).items():
-        weights[name] = np.zeros(shape, np.float32)
+        is_scale = len(shape) == 1 and name.endswith((".weight", ".running_var"))
+        weights[name] = np.full(shape, 1 if is_scale else 0, np.float32)
         if len(shape) > 1:
             random.standard_normal(dtype=np.float32, out=weights[name])
-            weights[name] *= np.float32(sqrt(2 / prod(shape[1:])))
+            weights[name] *= np.float32(_deviation(architecture, name, shape))
     return weights
 
 
@@ -78,3 +65,16 @@ def weights_of(module: nn.Module) -> dict[str, NDArray[np.float32]]:
     return {
         name: tensor.detach().to("cpu", copy=True).contiguous().numpy() for name, tensor in module.state_dict().items()
     }
+
+
+def _deviation(architecture: Architecture, name: str, shape: tuple[int, ...]) -> float:
+    """Standard deviation of a matrix's first values."""
+    parts = name.split(".")
+    if parts[0] == "position":
+        return POSITION_DEVIATION
+    if "transpose" in parts:
+        return sqrt(2 / shape[0])  # strides as wide as the kernel: one value of each input meets an output
+    if parts[0] in ("up2", "up4", "up8"):
+        return sqrt(1 / (4 * shape[0]))  # strides half as wide as the kernel: 2x2 values of each input do
+    has_relu = architecture.family != "transformer" and _SCORES.isdisjoint(parts)
+    return sqrt((2 if has_relu else 1) / prod(shape[1:]))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dlbc.adapters.ml.files import read_limited, replacing
 from dlbc.adapters.ml.tensors import MAX_HEADER, all_finite, read_tensors
-from dlbc.core.architecture import Architecture, parameters, tensor_shapes
+from dlbc.core.architecture import Architecture, stored_values, tensor_shapes
 from dlbc.core.errors import VerificationFailed
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def load_module(path: str | Path, architecture: Architecture) -> nn.Module:
     """
     from dlbc.adapters.ml.families import build, load_weights
 
-    limit = 4 * parameters(architecture) + 8 + MAX_HEADER
+    limit = 4 * stored_values(architecture) + 8 + MAX_HEADER
     module = build(architecture)
     load_weights(module, check_model(Path(path), architecture, max_bytes=limit))
     return module.eval()
