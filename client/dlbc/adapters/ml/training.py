@@ -26,7 +26,8 @@ from dlbc.core.errors import Refused
 from dlbc.ports import Dataset, TrainJob
 
 VALIDATION_SHARE = 10
-PROJECT_EVERY = 8
+PROJECT_EVERY = 64
+"""Optimiser steps from one projection of the marks to the next, counted over all epochs; the last step has one too."""
 WARM_UP = 0.25
 WEIGHT_DECAY = 1e-2
 
@@ -184,7 +185,8 @@ class Run:
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += loss.detach() * len(index)
-            if projector is not None and (step % PROJECT_EVERY == PROJECT_EVERY - 1 or step == self._steps - 1):
+            done = epoch * self._steps + step + 1
+            if projector is not None and (done % PROJECT_EVERY == 0 or done == self._steps * self.job.epochs):
                 projector.project()
             if self.reports.is_due():
                 seen = min((step + 1) * self._batch, len(self._y))
