@@ -196,10 +196,15 @@ def _beats(mine: MinerFacts, round: Round) -> bool:
     return (mine.entry.total, -mine.entry.commit_seq) > (mine.leader.total, -mine.leader.commit_seq)
 
 
+_LEADER_ANSWERS = frozenset({Phase.OPENING, Phase.CHALLENGE, Phase.VOTING_COMMIT, Phase.VOTING_REVEAL})
+"""Phases in which a demand can be open (M-7)."""
+
+
 def _is_next_deadline(facts: Facts, phase: PhaseInfo) -> bool:
-    """Demands can be answered in time, and none of this miner's own windows ends before."""
+    """Demands can be answered now and in time, and none of this miner's own windows ends before."""
     demand_end = facts.round.demand_end
-    return facts.now < demand_end and not (phase.phase is Phase.OPENING and phase.ends_at <= demand_end)
+    is_answerable = phase.phase in _LEADER_ANSWERS and facts.now < demand_end
+    return is_answerable and not (phase.phase is Phase.OPENING and phase.ends_at <= demand_end)
 
 
 def _is_loser_after_reveal(entry: Entry, phase: Phase, vote: Vote) -> bool:
