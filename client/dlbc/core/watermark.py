@@ -1,6 +1,8 @@
 """Keyed spread spectrum: a miner's mark in the weights, and the one answer every verifier gets (P-90, P-91).
 
-Weights of two or more dimensions are viewed as [out, flattened]. Odd columns carry, even columns are left alone.
+Weights of two or more dimensions are viewed as [out, flattened]. Odd columns carry, even columns are left alone. What
+is named as attention, embedding, position or head does not carry: whoever may multiply it by an invertible matrix
+without changing the model could wash a mark out (`symmetry` lists what such models leave open).
 Every slot owns a band of whole rows in every tensor, so no layer holds a slot alone, and bands never overlap.
 Carrier j of a slot (tensors by name, then rows, then odd columns) has a secret chip c_j = ±1 from ChaCha20 under
 the slot key, and carries payload bit b_i, i = j mod n. The mark is the correlation S = Σ c_j·b_i·q_j / ‖q‖.
@@ -49,7 +51,11 @@ CLIP = 16384
 ROBUST_RMS = 1.4826
 """Standard deviation of a normal distribution in medians of its absolute value."""
 CLIP_RMS = 4.0
+NOT_CARRYING = frozenset({"attention", "embedding", "position", "head"})
+"""Parts of dotted tensor names whose weights carry nothing."""
 _CHUNK = 2**20
+_PLANES = 16
+_WORDS = 4096
 
 Shapes = Mapping[str, Sequence[int]]
 Weights = Mapping[str, NDArray[Any]]
@@ -103,14 +109,17 @@ class Detection:
 
     def reaches(self, threshold: Fraction) -> bool:
         """S >= threshold, decided in integers."""
-        if self.correlation <= 0:
-            return False
-        return (self.correlation * threshold.denominator) ** 2 >= threshold.numerator**2 * self.energy
+        return reaches(self.correlation, self.energy, threshold)
 
 
 def shapes_of(weights: Weights) -> dict[str, tuple[int, ...]]:
     """The shapes by name, as the other functions take them."""
     return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
+def carries(name: str, shape: Sequence[int]) -> bool:
+    """Whether a tensor takes part: two or more dimensions, and no part of its name in NOT_CARRYING."""
+    return len(shape) >= 2 and NOT_CARRYING.isdisjoint(name.split("."))
 
 
 def slot_count(shapes: Shapes) -> int:
@@ -168,10 +177,7 @@ def payload_bits(payload: bytes, n: int) -> NDArray[np.int8]:
 
 def chips(slot_key: bytes, count: int) -> NDArray[np.int8]:
     """`count` secret signs ±1: the bits of ChaCha20's keystream under a zero nonce, lowest bit first."""
-    if len(slot_key) != 32:
-        raise BadInput(f"slot key: expected 32 bytes, found {len(slot_key)}")
-    keystream = Cipher(ChaCha20(slot_key, bytes(16)), mode=None).encryptor().update(bytes((count + 7) // 8))
-    return _signs(keystream, count)
+    return _signs(_keystream(slot_key, (count + 7) // 8), count)
 
 
 def embed(weights: Weights, slot_key: bytes, slot: int, payload: bytes) -> None:
@@ -268,6 +274,60 @@ def read(quantised: NDArray[np.int16], slot_key: bytes, payload: bytes) -> Detec
     return Detection(int(agreement.sum()), energy, n, int(np.count_nonzero(agreement <= 0)))
 
 
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """`quantise`'s integers turned over for many keys: word w of plane p holds bit p of carriers 64w .. 64w + 63."""
+
+    words: NDArray[np.uint64]
+    """[16, ceil(carriers / 64)], two's complement, the last plane counts negatively; lowest bit first."""
+    carriers: int
+    total: int
+    """Σ q_j."""
+    energy: int
+    """Σ q_j²."""
+
+
+def planes(quantised: NDArray[np.int16]) -> Planes:
+    """Prepares a slot for `correlate`. Takes as much memory as the integers themselves."""
+    words = np.zeros((_PLANES, -(-quantised.size // 64)), np.uint64)
+    rows = words.view(np.uint8).reshape(_PLANES, -1)
+    energy = 0
+    for start in range(0, quantised.size, _CHUNK):
+        part = quantised[start : start + _CHUNK].view(np.uint16)
+        for plane in range(_PLANES):
+            packed = np.packbits((part >> plane).astype(np.uint8) & 1, bitorder="little")
+            rows[plane, start // 8 : start // 8 + packed.size] = packed
+        energy += int(np.square(quantised[start : start + _CHUNK], dtype=np.int32).sum(dtype=np.int64))
+    return Planes(words, quantised.size, int(quantised.sum(dtype=np.int64)), energy)
+
+
+def correlate(planes: Planes, slot_keys: Sequence[bytes], payloads: Sequence[bytes]) -> list[int]:
+    """Σ c_j·b_i·q_j for each (key, payload): what `read` finds, about three times as fast, without the single bits.
+
+    A sign c·b is -1 where keystream and payload bits differ, so the sum is Σ q - 2 Σ_{differ} q, and the second sum is
+    Σ_p ±2^p popcount(plane_p AND differ). All integers; sums stay below 2^39. `reaches` decides on the result.
+    """
+    n, _ = strengths(planes.carriers)
+    weights = [1 << plane for plane in range(_PLANES - 1)] + [-(1 << (_PLANES - 1))]
+    found = []
+    for slot_key, payload in zip(slot_keys, payloads, strict=True):
+        differ = np.frombuffer(_keystream(slot_key, planes.words.shape[1] * 8), np.uint64)
+        pattern = np.tile(np.frombuffer(payload, np.uint64, n // 64), _WORDS * 64 // n)
+        counts = np.zeros(_PLANES, np.int64)
+        for start in range(0, differ.size, _WORDS):
+            part = differ[start : start + _WORDS]
+            part = part ^ pattern[: part.size]
+            counts += np.bitwise_count(planes.words[:, start : start + _WORDS] & part).sum(axis=1, dtype=np.int64)
+        differing = sum(weight * int(count) for weight, count in zip(weights, counts, strict=True))
+        found.append(planes.total - 2 * differing)
+    return found
+
+
+def reaches(correlation: int, energy: int, threshold: Fraction) -> bool:
+    """S = correlation / √energy >= threshold, decided in integers."""
+    return correlation > 0 and (correlation * threshold.denominator) ** 2 >= threshold.numerator**2 * energy
+
+
 def _median(values: NDArray[np.float32]) -> float:
     """The lower median of the non-zero absolute values; 0 if all are zero. An order statistic: no arithmetic."""
     absolute = np.abs(values)
@@ -280,7 +340,13 @@ def _median(values: NDArray[np.float32]) -> float:
 
 
 def _matrices(shapes: Shapes) -> list[tuple[str, int, int]]:
-    return [(name, shape[0], prod(shape[1:])) for name, shape in sorted(shapes.items()) if len(shape) >= 2]
+    return [(name, shape[0], prod(shape[1:])) for name, shape in sorted(shapes.items()) if carries(name, shape)]
+
+
+def _keystream(slot_key: bytes, size: int) -> bytes:
+    if len(slot_key) != 32:
+        raise BadInput(f"slot key: expected 32 bytes, found {len(slot_key)}")
+    return Cipher(ChaCha20(slot_key, bytes(16)), mode=None).encryptor().update(bytes(size))
 
 
 def _carriers(tensor: NDArray[Any], band: Band) -> NDArray[Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from dlbc.core import watermark
+from dlbc.core.errors import BadInput
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -190,3 +191,44 @@ def test_detect__attack_without_training__still_reads_the_mark(attack: Callable[
     attack(weights)
 
     assert watermark.detect(weights, KEY, 0, PAYLOAD).is_detected
+
+
+@given(st.integers(8_000, 9_500), st.integers(0, 2**32 - 1))
+def test_correlate__any_integers_and_keys__find_what_read_finds(size: int, seed: int) -> None:
+    """Many keys at once by counting bits, or one by one by adding: the same integers, at the extremes too."""
+    random = np.random.default_rng(seed)
+    quantised = random.integers(-watermark.CLIP, watermark.CLIP + 1, size).astype(np.int16)
+    quantised[:3] = (watermark.CLIP, -watermark.CLIP, 0)
+    keys, payloads = ([random.bytes(32) for _ in range(3)] for _ in range(2))
+
+    turned = watermark.planes(quantised)
+
+    one_by_one = [watermark.read(quantised, key, payload) for key, payload in zip(keys, payloads, strict=True)]
+    assert watermark.correlate(turned, keys, payloads) == [found.correlation for found in one_by_one]
+    assert {turned.energy} == {found.energy for found in one_by_one}
+
+
+@pytest.mark.parametrize("carriers", [64 * 4096, 300_001, 2_200_000])
+def test_correlate__every_payload_size_and_many_chunks__find_what_read_finds(carriers: int) -> None:
+    """64, 128 and 256 payload bits repeat over words and chunks without a slip."""
+    random = np.random.default_rng(carriers)
+    quantised = random.integers(-99, 100, carriers).astype(np.int16)
+    key, payload = random.bytes(32), random.bytes(32)
+
+    found = watermark.correlate(watermark.planes(quantised), [key], [payload])
+
+    assert found == [watermark.read(quantised, key, payload).correlation]
+
+
+def test_correlate__key_of_another_length__is_refused() -> None:
+    """Keys come from logs; one of 31 bytes is no key."""
+    with pytest.raises(BadInput, match="slot key: expected 32 bytes, found 31"):
+        watermark.correlate(watermark.planes(np.ones(8_000, np.int16)), [bytes(31)], [bytes(32)])
+
+
+@pytest.mark.parametrize("name", ["blocks.0.attention.query.weight", "embedding.weight", "position", "head.weight"])
+def test_carries__what_a_matrix_could_wash__takes_no_part(name: str) -> None:
+    """Attention, embeddings and the head are named out; a name that only contains such a word is not."""
+    assert not watermark.carries(name, (8, 8))
+    assert watermark.carries(f"over{name}".replace(".", "_"), (8, 8))
+    assert not watermark.carries("linears.0.bias", (8,))
