@@ -12,6 +12,7 @@ from dlbc.cli import render
 from dlbc.cli.confirm import agree, yes_option
 from dlbc.cli.options import Group, Settings
 from dlbc.cli.task_standing import show_standing, standing_json
+from dlbc.core.architecture import CLASSIFIERS
 from dlbc.core.errors import BadInput, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def command() -> None:
 @command.command()
 @click.argument("path", type=click.Path(path_type=Path), default=Path("TASK.toml"))
 @click.option("--dataset", default="digits", metavar="NAME", help="digits, fashion-mnist or an .npz file.")
-@click.option("--family", type=click.Choice(["mlp", "cnn"]), default="mlp", help="Model family.")
+@click.option("--family", type=click.Choice(CLASSIFIERS), default="mlp", help="Model family.")
 @click.pass_obj
 def init(settings: Settings, path: Path, dataset: str, family: str) -> None:
     """Write a commented task file to PATH."""

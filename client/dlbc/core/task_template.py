@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 
+from dlbc.core.architecture import CLASSIFIERS
 from dlbc.core.errors import BadInput
 
-# Hidden layers (and convolutions) per data set, large enough for the watermark's two slots of 8,000 carriers each.
+# Sizes, epochs and least score per data set, large enough for the watermark's two slots of 8,000 carriers each.
 _MODELS = {
     ("digits", "mlp"): ("hidden = [256, 128]", 30, "0.9"),
     ("digits", "cnn"): ("channels = [32, 64]\nhidden = [64]", 20, "0.9"),
+    ("digits", "resnet"): ("channels = [24, 48]\nblocks = [1, 1]", 15, "0.9"),
+    ("digits", "transformer"): ("width = 64\nheads = 4\nlayers = 2", 30, "0.9"),
     ("fashion-mnist", "mlp"): ("hidden = [512, 256]", 15, "0.85"),
     ("fashion-mnist", "cnn"): ("channels = [32, 64]\nhidden = [128]", 6, "0.85"),
+    ("fashion-mnist", "resnet"): ("channels = [16, 32, 64]\nblocks = [1, 1, 1]", 3, "0.85"),
+    ("fashion-mnist", "transformer"): ("width = 64\nheads = 4\nlayers = 2", 8, "0.85"),
 }
 _OWN_DATA = {
     "mlp": ("hidden = [256, 128]", 20, "0.5"),
     "cnn": ("channels = [32, 64]\nhidden = [128]", 20, "0.5"),
+    "resnet": ("channels = [32, 64]\nblocks = [1, 1]", 20, "0.5"),
+    "transformer": ("width = 64\nheads = 4\nlayers = 2", 20, "0.5"),
 }
 
 _TEMPLATE = """\
@@ -31,8 +38,10 @@ seed = 1
 
 [model]
 # mlp: flatten, then Linear+ReLU per hidden width. cnn: 3x3 convolution + ReLU + 2x2 pooling per channel count first.
+# resnet: for each channel count a stage of so many residual blocks, the later stages at half the size each.
+# transformer: every row of a sample is a token; the heads divide the width.
 family = {family}
-{widths}
+{sizes}
 
 [training]
 # What the workload (and with it the difficulty) is computed from; a miner may train as it likes.
@@ -70,9 +79,9 @@ def task_template(path: str, source: str, family: str) -> str:
 
     Raises BadInput for an unknown family.
     """
-    if family not in ("mlp", "cnn"):
-        raise BadInput(f"family: expected mlp or cnn, found {family[:40]!r}")
-    widths, epochs, min_score = _MODELS.get((source, family)) or _OWN_DATA[family]
+    if family not in CLASSIFIERS:
+        raise BadInput(f"family: expected one of {', '.join(CLASSIFIERS)}, found {family[:40]!r}")
+    sizes, epochs, min_score = _MODELS.get((source, family)) or _OWN_DATA[family]
     stem = source.removesuffix(".npz").replace("\\", "/").rsplit("/", 1)[-1]
     name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in stem).strip("-")
     return _TEMPLATE.format(
@@ -80,7 +89,7 @@ def task_template(path: str, source: str, family: str) -> str:
         name=json.dumps(f"{name[:50] or 'task'}-{family}"),
         source=json.dumps(source, ensure_ascii=False),
         family=json.dumps(family),
-        widths=widths,
+        sizes=sizes,
         epochs=epochs,
         min_score=min_score,
     )

@@ -97,14 +97,15 @@ class ResNet(nn.Module):
         self.stages = nn.ModuleList()
         for stage, (out, blocks) in enumerate(zip(channels, architecture.blocks, strict=True)):
             first = BasicBlock(ins, out, stride=2 if stage else 1)
-            self.stages.append(nn.Sequential(first, *(BasicBlock(out, out, stride=1) for _ in range(blocks - 1))))
+            self.stages.append(nn.ModuleList([first, *(BasicBlock(out, out, stride=1) for _ in range(blocks - 1))]))
             ins = out
         self.head = nn.Linear(ins, architecture.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.relu_(self.stem_norm(self.stem(x)))
         for stage in self.stages:
-            x = stage(x)
+            for block in stage.children():
+                x = block(x)
         logits: Tensor = self.head(x.mean((2, 3)))
         return logits
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from dlbc.core import canonical
-from dlbc.core.architecture import Architecture, flops_per_sample, parameters
+from dlbc.core.architecture import Architecture, architecture_to_json, flops_per_sample, parameters, stored_values
 from dlbc.core.errors import BadInput, VerificationFailed
 from dlbc.core.hashing import sha256
 from dlbc.core.manifest import (
@@ -34,6 +34,9 @@ pytestmark = pytest.mark.unit
 
 MLP = Architecture("mlp", (1, 8, 8), 10, (128, 64))
 CNN = Architecture("cnn", (1, 28, 28), 10, (64,), (16, 32))
+RESNET = Architecture("resnet", (1, 28, 28), 10, (), (16, 32), (1, 2))
+TRANSFORMER = Architecture("transformer", (1, 28, 28), 10, (), width=32, heads=4, layers=2)
+UNET = Architecture("unet", (1, 8, 8), 10, (), (16, 32))
 MANIFEST = Manifest(
     name="Handwritten digits",
     architecture=MLP,
@@ -63,7 +66,7 @@ def terms_of(manifest: Manifest, workload: Workload | None = None) -> Terms:
 
 @given(
     name=NAMES,
-    architecture=st.sampled_from([MLP, CNN]),
+    architecture=st.sampled_from([MLP, CNN, RESNET, TRANSFORMER]),
     training=st.builds(Training, st.integers(1, 2**20), st.integers(1, 2**20), st.integers(1, 10**7)),
     shards=st.lists(st.tuples(DIGESTS, DIGESTS, HEADERS, st.integers(1, 2**16)), min_size=1, max_size=5),
     tests=st.lists(st.tuples(DIGESTS, HEADERS, st.integers(1, 2**16)), min_size=1, max_size=16),
@@ -85,7 +88,7 @@ def test_manifest__any_valid__comes_back_from_one_byte_form(
         training,
         tuple(Shard(Locator(a), Hash32(b), header + n * sample, n) for a, b, header, n in shards),
         tuple(SealedTest(Locator(a), header + n * sample, n) for a, header, n in tests),
-        4 * parameters(architecture) + model_header,
+        4 * stored_values(architecture) + model_header,
     )
 
     data = manifest_to_bytes(manifest)
@@ -201,6 +204,7 @@ HUGE = b"9" * 5000
         pytest.param(spoil("architecture", value="resnet"), id="architecture a text"),
         pytest.param(spoil("architecture", "family", value="pickle"), id="family"),
         pytest.param(spoil("architecture", "code", value="import os"), id="architecture with code"),
+        pytest.param(spoil("architecture", value=architecture_to_json(UNET)), id="a class for every pixel"),
         pytest.param(spoil("architecture", "hidden", value=[2**20] * 60), id="architecture too large"),
         pytest.param(spoil("architecture", "input_shape", value=[-1]), id="negative shape"),
         pytest.param(spoil("training", "epochs", value=0), id="no epochs"),
@@ -243,6 +247,15 @@ def test_manifest_from_bytes__hostile__one_sentence(data: bytes) -> None:
     assert text.isprintable()
 
 
+def test_manifest_from_bytes__family_that_classifies_pixels__refused_for_its_metric() -> None:
+    """Top-1 scores one class a sample: requester and miner refuse a model that gives every pixel one, alike."""
+    sentence = r"^manifest: architecture\.family: expected a family that gives a sample one class .* found 'unet'"
+    with pytest.raises(BadInput, match=sentence):
+        manifest_from_bytes(spoil("architecture", value=architecture_to_json(UNET)))
+    with pytest.raises(BadInput, match=sentence):
+        manifest_to_bytes(replace(MANIFEST, architecture=UNET))
+
+
 @given(data=st.binary(max_size=200))
 def test_manifest_from_bytes__random_bytes__only_bad_input(data: bytes) -> None:
     """No bytes whatever raise anything but BadInput."""
@@ -275,7 +288,7 @@ def test_manifest_from_bytes__full_manifest__parsed() -> None:
 # ---------------------------------------------------------------- workload
 
 
-@pytest.mark.parametrize("architecture", [MLP, CNN])
+@pytest.mark.parametrize("architecture", [MLP, CNN, RESNET, TRANSFORMER])
 def test_workload_of__manifest__as_the_architecture_says(architecture: Architecture) -> None:
     """P-80: the six numbers come from the manifest alone."""
     workload = workload_of(replace(MANIFEST, architecture=architecture))

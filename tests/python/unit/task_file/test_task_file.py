@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from dlbc.core import watermark
+from dlbc.core.architecture import CLASSIFIERS, SEGMENTERS, tensor_shapes
 from dlbc.core.errors import BadInput
-from dlbc.core.task_file import TaskFile, check_against_market, parse_task_file
+from dlbc.core.task_file import BUILT_IN, TaskFile, check_against_market, parse_task_file
 from dlbc.core.task_template import task_template
 from dlbc.core.types import ZERO_ADDRESS, Params, Wei
+from dlbc.ports import Dataset
+from dlbc.roles.requester import architecture_for
 
 pytestmark = pytest.mark.unit
 
@@ -30,6 +35,10 @@ def test_parse__template__gives_every_setting() -> None:
         family="mlp",
         hidden=(256, 128),
         channels=(),
+        blocks=(),
+        width=0,
+        heads=0,
+        layers=0,
         epochs=30,
         batch=128,
         learning_rate_ppm=1_000,
@@ -49,7 +58,7 @@ def test_parse__template__gives_every_setting() -> None:
 
 
 @pytest.mark.parametrize("source", ["digits", "fashion-mnist", "folder/my data.npz", 'we"ird\\.npz', "é☃.npz"])
-@pytest.mark.parametrize("family", ["mlp", "cnn"])
+@pytest.mark.parametrize("family", CLASSIFIERS)
 def test_template__any_source__parses_back(source: str, family: str) -> None:
     """A template written for any file name names exactly that file."""
     task = parse_task_file(task_template("TASK.toml", source, family))
@@ -64,8 +73,29 @@ def test_template__windows__end_while_somebody_waits() -> None:
 
 def test_template__unknown_family__refused() -> None:
     """A family nobody trains is not written into a file."""
-    with pytest.raises(BadInput, match="family: expected mlp or cnn"):
+    with pytest.raises(BadInput, match="family: expected one of mlp, cnn, resnet, transformer, found 'gan'"):
         task_template("TASK.toml", "digits", "gan")
+
+
+@pytest.mark.parametrize("source", [*BUILT_IN, "my.npz"])
+@pytest.mark.parametrize("family", CLASSIFIERS)
+def test_template__any_family__is_an_architecture_with_room_for_the_mark(source: str, family: str) -> None:
+    """What the file says is a model of its family for the data, and every slot has its 8,000 carriers."""
+    task = parse_task_file(task_template("TASK.toml", source, family))
+    side = 8 if source == "digits" else 28
+
+    architecture = architecture_for(task, Dataset(np.zeros((10, 1, side, side), np.float32), np.arange(10)))
+
+    assert (family, 10) == (architecture.family, architecture.classes)
+    assert watermark.carriers_per_slot(tensor_shapes(architecture)) >= watermark.MIN_CARRIERS
+
+
+@pytest.mark.parametrize("family", SEGMENTERS)
+def test_parse__family_that_classifies_pixels__refused_until_tasks_can_score_it(family: str) -> None:
+    """A task is scored by one class a sample; a family that gives every pixel one is refused, and told apart."""
+    text = replaced('family = "mlp"', f'family = "{family}"')
+    with pytest.raises(BadInput, match=rf"^model\.family: expected a family that gives a sample one class.*'{family}'"):
+        parse_task_file(text)
 
 
 def test_parse__deposit_and_bond_left_out__least_allowed() -> None:
@@ -94,7 +124,11 @@ def test_parse__deposit_and_bond_left_out__least_allowed() -> None:
         ("seed = 1", "seed = -1", "data.seed: expected a whole number from 0 to"),
         ("hidden = [256, 128]", 'hidden = ["a"]', "model.hidden: expected a list"),
         ("hidden = [256, 128]", "hidden = 256", "model.hidden: expected a list"),
-        ('family = "mlp"', 'family = "gan"', "model.family: expected one of mlp, cnn, found 'gan'"),
+        ('family = "mlp"', 'family = "gan"', "model.family: expected one of mlp, cnn, resnet, transformer, found"),
+        ("hidden = [256, 128]", "blocks = [0]", "model.blocks: expected a list"),
+        ("hidden = [256, 128]", "width = -1", "model.width: expected a whole number from 0 to 1048576"),
+        ("hidden = [256, 128]", "heads = 1.5", "model.heads: expected a whole number"),
+        ("hidden = [256, 128]", "layers = 65", "model.layers: expected a whole number from 0 to 64"),
         ('bounty = "1 ether"', 'bounty = "one ether"', "money.bounty: expected an amount"),
         ('bounty = "1 ether"', 'bounty = "1 euro"', "money.bounty: expected an amount"),
         ('bounty = "1 ether"', 'bounty = "0.1 wei"', "not a whole number of wei"),
