@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from dlbc.adapters.ml.datasets import load_data
 from dlbc.cli import main
+from dlbc.core.architecture import CLASSIFIERS
 from dlbc.core.task_file import parse_task_file
 
 pytestmark = pytest.mark.unit
@@ -24,6 +25,24 @@ def test_init__data_file_elsewhere__is_named_as_seen_from_the_task_file(
     source = parse_task_file((tmp_path / "tasks/my.toml").read_bytes()).source
     assert source == "../my.npz"
     assert len(load_data(str(tmp_path / "tasks" / source)).train.y) == 8
+
+
+@pytest.mark.parametrize("family", CLASSIFIERS)
+def test_init__each_family__writes_a_task_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str) -> None:
+    """Every family that a task can be posted for has an example."""
+    monkeypatch.chdir(tmp_path)
+    assert main.run(["task", "init", "--family", family]) == 0
+    assert family == parse_task_file((tmp_path / "TASK.toml").read_bytes()).family
+
+
+def test_init__family_that_tasks_can_t_score__is_a_usage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The choice names what can be posted."""
+    monkeypatch.chdir(tmp_path)
+    assert main.run(["task", "init", "--family", "unet"]) == 2
+    assert "'mlp', 'cnn', 'resnet', 'transformer'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -174,9 +174,18 @@ def test_save_model__any_model__is_read_by_the_reference_library_and_by_us(tmp_p
         check_model(tmp_path / "a.safetensors", architecture, max_bytes=size - 1)
 
 
-def test_load_module__saved_model__predicts_as_the_pinned_evaluator(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Architecture("cnn", (1, 8, 8), 6, (16,), (8,)),
+        Architecture("resnet", (1, 8, 8), 6, (), (8, 16), (1, 1)),
+        Architecture("transformer", (1, 8, 8), 6, (), width=16, heads=2, layers=1),
+        Architecture("unet", (1, 8, 8), 6, (), (4, 8)),
+    ],
+    ids=lambda architecture: architecture.family,
+)
+def test_load_module__saved_model__predicts_as_the_pinned_evaluator(architecture: Architecture, tmp_path: Path) -> None:
     """The nn.Module that users get is the model that was scored; it is in eval mode."""
-    architecture = Architecture("cnn", (1, 8, 8), 6, (16,), (8,))
     weights = initial_weights(architecture, b"\x08" * 32)
     save_model(weights, tmp_path / "model.safetensors")
     x = np.random.default_rng(0).standard_normal((600, 1, 8, 8), dtype=np.float32)

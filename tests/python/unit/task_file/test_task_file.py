@@ -90,6 +90,25 @@ def test_template__any_family__is_an_architecture_with_room_for_the_mark(source:
     assert watermark.carriers_per_slot(tensor_shapes(architecture)) >= watermark.MIN_CARRIERS
 
 
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ('family = "mlp"\nheads = 4', r"architecture\.heads: an mlp has no heads; remove it"),
+        ('family = "cnn"\nchannels = [8]\nblocks = [1]', r"architecture\.blocks: a cnn has no blocks"),
+        ('family = "resnet"\nchannels = [8, 16]', r"architecture\.blocks: this setting is missing; a resnet needs it"),
+        ('family = "resnet"\nchannels = [8, 16]\nblocks = [1]', "expected one number for each of 2 channels, found 1"),
+        ('family = "transformer"\nwidth = 8\nheads = 2', r"architecture\.layers: this setting is missing"),
+        ('family = "transformer"\nwidth = 8\nheads = 3\nlayers = 1', "expected a divisor of the width 8, found 3"),
+        ('family = "transformer"\nhidden = [8]\nwidth = 8\nheads = 2\nlayers = 1', "a transformer has no hidden"),
+    ],
+)
+def test_architecture_for__settings_of_another_family__refused_by_name(model: str, sentence: str) -> None:
+    """A setting that the family does not use, or lacks, is named before anything is packed or stored."""
+    task = parse_task_file(replaced('family = "mlp"\nhidden = [256, 128]', model))
+    with pytest.raises(BadInput, match=sentence):
+        architecture_for(task, Dataset(np.zeros((10, 1, 8, 8), np.float32), np.arange(10)))
+
+
 @pytest.mark.parametrize("family", SEGMENTERS)
 def test_parse__family_that_classifies_pixels__refused_until_tasks_can_score_it(family: str) -> None:
     """A task is scored by one class a sample; a family that gives every pixel one is refused, and told apart."""
