@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,8 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(channels[0], architecture.classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        skips = []
+        skips: list[Tensor] = []
+        level: Any
         for level in (*self.down, self.bottom):
             x = functional.max_pool2d(x, 2) if skips else x
             x = functional.relu(level.conv1(x))
