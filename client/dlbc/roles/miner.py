@@ -10,7 +10,7 @@ from shutil import disk_usage
 from typing import Any
 
 from dlbc.core import watermark
-from dlbc.core.architecture import flops_per_sample, parameters, tensor_shapes, training_activations
+from dlbc.core.architecture import activations, flops_per_sample, parameters, tensor_shapes, training_activations
 from dlbc.core.decide import (
     Candidate,
     Do,
@@ -372,9 +372,13 @@ class Miner:
 
 
 def memory_needed(manifest: Manifest) -> int:
-    """About what training and scoring take: ten copies of the weights, four of the data, one batch in all layers."""
+    """About what training and scoring take: ten copies of the weights, four of the data, one batch.
+
+    A batch is kept in all layers for the gradients, and these are as large as the layer that they are in.
+    """
     training, architecture = manifest.training, manifest.architecture
-    batch = 4 * min(training.batch, manifest.samples) * training_activations(architecture)
+    sample = training_activations(architecture) + activations(architecture)
+    batch = 4 * min(training.batch, manifest.samples) * sample
     tests = 2 * max(test.size_bytes for test in manifest.tests)
     return 40 * parameters(architecture) + 4 * manifest.data_bytes + batch + tests
 
