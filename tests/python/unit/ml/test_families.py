@@ -22,6 +22,7 @@ from dlbc.core.architecture import (
     logits_shape,
     parameter_shapes,
     tensor_shapes,
+    training_activations,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,6 +172,28 @@ def test_activations__one_sample__bound_what_its_evaluation_holds(architecture: 
 
     assert 0.5 * activations(architecture) <= peak.most / 4 + x.numel()
     assert peak.most / 4 <= activations(architecture)
+
+
+@every_family
+def test_training_activations__one_sample__bound_what_the_gradients_need(architecture: Architecture) -> None:
+    """A miner declines a task that would not fit: what autograd saves beside the weights is what core counts."""
+    module, x = module_of(architecture), samples(architecture, 16)
+    known = {tensor.untyped_storage().data_ptr() for tensor in module.state_dict().values()}
+    saved: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), sdpa_kernel(SDPBackend.MATH):
+        scores = module(x)
+
+    assert scores.requires_grad
+    assert (
+        0.25 * training_activations(architecture) <= sum(saved.values()) / 4 / 16 <= training_activations(architecture)
+    )
 
 
 @every_family
