@@ -10,12 +10,15 @@ the slot key, and carries payload bit b_i, i = j mod n. The mark is the correlat
 For any weights made without the key, P(S >= s) <= exp(-s²/2): Hoeffding's bound for a sum of random signs, which
 holds whatever the weights are. `detect` computes S² as a ratio of two integers from a pinned quantisation:
 
-    q = clip(rint(2763 · w / median), -16384, 16384)        median of the non-zero |w| of the slot in that tensor
+    q = clip(rint(2763 · w / median), -4096, 4096)        median of the non-zero |w| of the slot in that tensor
 
 An order statistic and one correctly rounded division, then integers only: no sum of floats, so machines, thread
 counts and libraries can't disagree. 2763 = 4096 / 1.4826 makes 4096 one standard deviation of normal weights, so
-the clip is at four of them. The median, not the root mean square, sets the scale because a thief who blows up one
-weight that no input reaches (a dead unit, a pixel that is always black) would drown every other carrier in the rms.
+the clip is at one of them: training and weight decay leave many small weights and a few large ones, and what is left of
+a mark is in the small ones (docs/adr/0019). The median, not the root mean square, sets the scale because a thief who
+blows up one weight that no input reaches (a dead unit, a pixel that is always black) would drown every other carrier
+in the rms. `embed` measures with a clip at four standard deviations, where its step is the shortest one; what it
+embeds as γ is read as about 0.96 γ.
 """
 
 from __future__ import annotations
@@ -47,14 +50,15 @@ MAX_GAMMA = 8.0
 PAYLOAD_SIZES = (256, 128, 64)
 
 QUANTUM = 2763
-CLIP = 16384
+CLIP = 4096
 ROBUST_RMS = 1.4826
 """Standard deviation of a normal distribution in medians of its absolute value."""
 CLIP_RMS = 4.0
+"""Where embedding clips."""
 NOT_CARRYING = frozenset({"attention", "embedding", "position", "head"})
 """Parts of dotted tensor names whose weights carry nothing."""
 _CHUNK = 2**20
-_PLANES = 16
+_PLANES = 14
 _WORDS = 4096
 
 Shapes = Mapping[str, Sequence[int]]
@@ -267,7 +271,7 @@ def read(quantised: NDArray[np.int16], slot_key: bytes, payload: bytes) -> Detec
     rows = _CHUNK // n * n
     for start in range(0, quantised.size, rows):
         part = quantised[start : start + rows]
-        # |q| <= 2^14, so q·c fits int16, a chunk's 2^14 rows of it fit int32, and q² <= 2^28 is summed in int64.
+        # |q| <= 2^12, so q·c fits int16, a chunk's 2^14 rows of it fit int32, and q² <= 2^24 is summed in int64.
         sums += _by_bit(part * signs[start : start + rows], n, np.int32)
         energy += int(np.square(part, dtype=np.int32).sum(dtype=np.int64))
     agreement = sums * payload_bits(payload, n)
@@ -279,7 +283,7 @@ class Planes:
     """`quantise`'s integers turned over for many keys: word w of plane p holds bit p of carriers 64w .. 64w + 63."""
 
     words: NDArray[np.uint64]
-    """[16, ceil(carriers / 64)], two's complement, the last plane counts negatively; lowest bit first."""
+    """[14, ceil(carriers / 64)], two's complement, the last plane counts negatively; lowest bit first."""
     carriers: int
     total: int
     """Σ q_j."""
@@ -305,7 +309,7 @@ def correlate(planes: Planes, slot_keys: Sequence[bytes], payloads: Sequence[byt
     """Σ c_j·b_i·q_j for each (key, payload): what `read` finds, about three times as fast, without the single bits.
 
     A sign c·b is -1 where keystream and payload bits differ, so the sum is Σ q - 2 Σ_{differ} q, and the second sum is
-    Σ_p ±2^p popcount(plane_p AND differ). All integers; sums stay below 2^39. `reaches` decides on the result.
+    Σ_p ±2^p popcount(plane_p AND differ). All integers; sums stay below 2^37. `reaches` decides on the result.
     """
     n, _ = strengths(planes.carriers)
     weights = [1 << plane for plane in range(_PLANES - 1)] + [-(1 << (_PLANES - 1))]
