@@ -13,11 +13,15 @@ from dlbc.cli.options import Command, Settings
 from dlbc.core.errors import NotFound, Refused, Usage
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, context_settings={"ignore_unknown_options": True})
 @click.argument("name", required=False)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[ITS OPTIONS]...")
 @click.pass_obj
-def command(settings: Settings, name: str | None) -> None:
-    """Run the measurement NAME, or all of them; without NAME, list them."""
+def command(settings: Settings, name: str | None, options: tuple[str, ...]) -> None:
+    """Run the measurement NAME, or all of them; without NAME, list them.
+
+    Options that dlbc does not know go to the measurement, whose first lines explain them.
+    """
     scripts = _scripts()
     if name is None:
         if settings.json:
@@ -28,13 +32,15 @@ def command(settings: Settings, name: str | None) -> None:
         return
     if name != "all" and name not in scripts:
         raise Usage(f"no benchmark {name[:60]!r}; there are: {', '.join(sorted(scripts))}")
+    if name == "all" and options:
+        raise Usage(f"dlbc bench all takes no options, found {options[0][:60]!r}; run one benchmark by name with it")
     chosen = sorted(scripts) if name == "all" else [name]
     for one in chosen:
         if not settings.json:
             click.echo(f"== {one}")
         output = sys.stderr if settings.json else None
         code = subprocess.run(
-            [sys.executable, str(scripts[one])], cwd=scripts[one].parent.parent, stdout=output
+            [sys.executable, str(scripts[one]), *options], cwd=scripts[one].parent.parent, stdout=output
         ).returncode
         if code:
             raise Refused(f"the benchmark {one} ended with exit code {code}; what it printed says why")
