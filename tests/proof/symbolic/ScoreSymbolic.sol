@@ -33,10 +33,23 @@ contract ScoreSymbolic is Symbolic {
         }
     }
 
-    /// @dev SYM-SCORE-4: reaching a threshold never reverts for n <= 2^32, M <= 2^24, total < 2^64, ppm <= 1e6.
-    function check_reaches_never_reverts(uint64 total, uint32 required, uint40 samples, uint32 most) external view {
-        vm.assume(required <= 1e6 && samples <= 2 ** 32 && most <= 2 ** 24);
-        try this.reaches(total, required, samples, most) returns (bool) {}
+    /// @dev SYM-SCORE-4: reaching a threshold never reverts for n <= 2^32, M <= 2^24, total < 2^64, ppm <= 1e6. First
+    /// factor: ppm * n stays below 2^52; with SYM-SCORE-6 that is all, since the product is taken from left to right.
+    function check_reaches_never_reverts(uint64 total, uint32 required, uint40 samples) external view {
+        vm.assume(required <= 1e6 && samples <= 2 ** 32);
+        unchecked {
+            assert(uint256(required) * samples < 2 ** 52);
+        }
+        try this.reaches(total, required, samples, 1) returns (bool) {}
+        catch {
+            assert(false);
+        }
+    }
+
+    /// @dev SYM-SCORE-6: reaching a threshold never reverts for ppm * n < 2^52, M <= 2^24, total < 2^64.
+    function check_reaches_never_reverts_for_any_product(uint64 total, uint56 product, uint32 most) external view {
+        vm.assume(product < 2 ** 52 && most <= 2 ** 24);
+        try this.reaches(total, product, 1, most) returns (bool) {}
         catch {
             assert(false);
         }

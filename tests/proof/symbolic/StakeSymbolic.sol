@@ -19,11 +19,17 @@ contract StakeSymbolic is Symbolic {
         assert(ballots < votes || paidWei == accruedWei);
     }
 
-    /// @dev SYM-STAKE-3: a ballot never locks more than the stake that is active now or was at the snapshot.
-    function check_lock_is_in_the_stake(uint96 snapshotWei, uint96 activeWei, uint16 lockBps) external pure {
+    /// @dev SYM-STAKE-3: a ballot locks a share of the smaller of two stakes, that of the snapshot and the active one.
+    function check_lock_is_of_the_smaller_stake(uint96 snapshotWei, uint96 activeWei, uint16 lockBps) external pure {
         vm.assume(lockBps <= 1e4);
+        uint256 smallerWei = snapshotWei < activeWei ? snapshotWei : activeWei;
         uint256 lockWei = StakeLib.lockDown(snapshotWei, activeWei, lockBps);
-        assert(lockWei <= snapshotWei);
-        assert(lockWei <= activeWei);
+        assert(lockWei == StakeLib.lockDown(smallerWei, smallerWei, lockBps));
+    }
+
+    /// @dev SYM-STAKE-4: a ballot never locks more than the stake that it locks a share of.
+    function check_lock_is_in_the_stake(uint96 stakeWei, uint16 lockBps) external pure {
+        vm.assume(lockBps <= 1e4);
+        assert(StakeLib.lockDown(stakeWei, stakeWei, lockBps) <= stakeWei);
     }
 }
