@@ -16,7 +16,7 @@ _MODELS = {
     ("fashion-mnist", "mlp"): ("hidden = [512, 256]", 15, "0.85"),
     ("fashion-mnist", "cnn"): ("channels = [32, 64]\nhidden = [128]", 6, "0.85"),
     ("fashion-mnist", "resnet"): ("channels = [16, 32, 64]\nblocks = [1, 1, 1]", 3, "0.85"),
-    ("fashion-mnist", "transformer"): ("width = 64\nheads = 4\nlayers = 2", 8, "0.85"),
+    ("fashion-mnist", "transformer"): ("width = 64\nheads = 4\nlayers = 2", 5, "0.85"),
 }
 _OWN_DATA = {
     "mlp": ("hidden = [256, 128]", 20, "0.5"),
