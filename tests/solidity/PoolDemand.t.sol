@@ -246,6 +246,10 @@ contract PoolDemandTest is PoolTrees {
         commitVote(caseId, ben, Verdict.Stands);
         recover(caseId, 0, ann, Verdict.Falls, 10 ether);
         recover(caseId, 0, ben, Verdict.Stands, 3 ether);
+        commitVote(caseId, ann, Verdict.Stands); // found by random play: a second idle ballot, while the window lasts
+        recover(caseId, 0, ann, Verdict.Stands, 10 ether);
+        (, uint256 ballots, uint256 votes) = pool.dividendOf(ann);
+        assertEq(0, ballots + votes, "participation for an idle vote");
         assertBondsBack(caseId);
         assertEmptyAfterLeaving();
     }

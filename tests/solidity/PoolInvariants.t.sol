@@ -4,17 +4,14 @@ pragma solidity 0.8.37;
 import {Base} from "./Base.sol";
 import {PoolPlayer} from "./PoolPlayer.sol";
 
-/// @dev What must hold of market and pool together after any moves by anybody (docs/invariants.md).
-contract PoolInvariantsTest is Base {
+/// @dev Any moves by anybody. Two contracts inherit it, because contracts are played in parallel.
+abstract contract PoolPlay is Base {
     struct FuzzSelector {
         address addr;
         bytes4[] selectors;
     }
 
-    /// @dev Shown with -vvv.
-    event Reached(string name, uint256 times);
-
-    PoolPlayer private player;
+    PoolPlayer internal player;
 
     function setUp() public {
         player = new PoolPlayer();
@@ -39,6 +36,19 @@ contract PoolInvariantsTest is Base {
         moves[4] = PoolPlayer.playTime.selector;
         targets[0].selectors = moves;
     }
+}
+
+/// @dev That nobody's ways out are closed, ever (docs/invariants.md).
+contract PoolExitInvariantsTest is PoolPlay {
+    function invariant_everybody_can_leave_by_time_alone() public {
+        player.checkExit();
+    }
+}
+
+/// @dev What must hold of market and pool together (docs/invariants.md).
+contract PoolInvariantsTest is PoolPlay {
+    /// @dev Shown with -vvv.
+    event Reached(string name, uint256 times);
 
     function invariant_the_books_agree() public {
         player.checkMoney();
@@ -47,10 +57,6 @@ contract PoolInvariantsTest is Base {
         player.checkCases();
         player.checkCold();
         player.checkWinners();
-    }
-
-    function invariant_everybody_can_leave_by_time_alone() public {
-        player.checkExit();
     }
 
     /// @dev So many moves by one seed reach whatever the rules know: every call, ruling and end.

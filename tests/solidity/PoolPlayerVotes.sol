@@ -292,7 +292,7 @@ abstract contract PoolPlayerVotes is PoolPlayerMarket {
         if (!attemptPool(keeper, 0, data, isAllowed, name)) return;
         owedWei[voter] += shareWei;
         assertEq(owedWei[voter], pool.creditOf(voter), "INV-POT: a winner's share");
-        stored.state = Ballot.Gone;
+        stored.state = ruling == Ruling.None ? Ballot.None : Ballot.Gone;
         bool hasCounted = attempt_ == 0 && ruling != Ruling.None && ruling != Ruling.Repeat;
         if (hasCounted) ++accounts[voter].ballots;
         if (!isLoser(ruling, stored.verdict)) unlocked(voter, stored.lockWei);
@@ -318,7 +318,7 @@ abstract contract PoolPlayerVotes is PoolPlayerMarket {
         bytes memory data =
             abi.encodeCall(AuditorPool.recoverVote, (caseId, attempt_, voter, stored.ballot, stored.lockWei));
         if (!attemptPool(keeper, 0, data, isAllowed, "recoverVote")) return;
-        stored.state = Ballot.Gone;
+        stored.state = Ballot.None; // as if it had never been cast; another one is as idle, and comes back as well
         unlocked(voter, stored.lockWei);
     }
 
