@@ -524,6 +524,19 @@ class ModelOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotRevealed:
+    """Event of a watermark slot that somebody published as evidence (P-94)."""
+
+    model_hash: Hash32
+    task_id: TaskId
+    round: int
+    miner: Address  # who settled the model
+    slot: int
+    key: bytes
+    commit_seq: int  # the market's last one then: the slot is burnt for models committed after it
+
+
+@dataclass(frozen=True, slots=True)
 class RoundSettled:
     """Event of a settlement: what was credited to whom."""
 
