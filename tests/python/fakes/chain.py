@@ -318,7 +318,11 @@ class FakeChain:
         self.task(task_id)
         return task_id - sum(posted < task_id for _, posted in self.state.ended)
 
-    def commits(self, task_id: TaskId, round: int) -> list[ModelCommitted]:
+    def commits(self, task_id: TaskId | None = None, round: int | None = None) -> list[ModelCommitted]:
+        if task_id is None:
+            everything = [event for events in self.state.committed.values() for event in events]
+            return sorted(everything, key=lambda event: event.commit_seq)
+        assert round is not None
         return list(self.state.committed.get((task_id, round), []))
 
     def released(self, task_id: TaskId, round: int) -> TestSetReleased | None:

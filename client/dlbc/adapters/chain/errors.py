@@ -307,7 +307,7 @@ SENTENCES: dict[str, Callable[[Arguments], str]] = {
         f"the ledger has no settled model 0x{given['model_hash'].hex()}; only a settled model's slots can be revealed"
     ),
     "Registry_SlotOutOfRange": lambda given: (
-        f"slot {given['given']} was given, a path of this length proves slots below {given['limit']}; use the slot's own"
+        f"slot {given['given']} was given, such a path proves slots below {given['limit']}; use the slot's own path"
     ),
     "Registry_WrongSlotPath": _differs(
         "the watermark root of this slot key and path", "reveal a slot of the tree that the model was committed with"

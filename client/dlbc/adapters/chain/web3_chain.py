@@ -261,8 +261,8 @@ class Web3Chain:
             place(values) < moment for values in ends
         )
 
-    def commits(self, task_id: TaskId, round: int) -> list[ModelCommitted]:
-        """Commits and replacements of a round, oldest first."""
+    def commits(self, task_id: TaskId | None = None, round: int | None = None) -> list[ModelCommitted]:
+        """Commits and replacements of a round, or of all rounds of all tasks, oldest first."""
         return [codec.build(ModelCommitted, values) for values in self._logs("ModelCommitted", task_id, round)]
 
     def released(self, task_id: TaskId, round: int) -> TestSetReleased | None:
@@ -364,9 +364,7 @@ class Web3Chain:
 
     def reveal_slot(self, model_hash: Hash32, slot: int, key: bytes, path: Sequence[Hash32]) -> Receipt:
         """Publishes the key of a settled model's watermark slot."""
-        mined = self.connection.send(
-            "ModelRegistry", self.registry, "revealSlot", model_hash, slot, key, list(path)
-        )
+        mined = self.connection.send("ModelRegistry", self.registry, "revealSlot", model_hash, slot, key, list(path))
         return receipt("revealSlot", mined)
 
     def withdraw(self, account: Address) -> Receipt:

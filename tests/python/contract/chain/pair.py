@@ -87,6 +87,7 @@ class Pair:
         assert real.credit(self.play.deployment.pool) == fake.credit(self.play.deployment.pool)
         assert real.slot_reveals() == fake.slot_reveals()
         assert set(real.openings()) == set(fake.openings())
+        assert real.commits() == fake.commits()
         assert [posting.task_id for posting in real.postings()] == [posting.task_id for posting in fake.postings()]
         for number in range(1, real.task_count() + 1):
             task_id = TaskId(number)
