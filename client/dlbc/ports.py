@@ -433,6 +433,19 @@ class TrainHandle(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """A model file of a stranger: nothing is known but its bytes."""
+
+    weights: Mapping[str, NDArray[np.float32]]  # finite, by name
+    sha256: Hash32
+    widened: tuple[str, ...]  # dtypes that were widened to float32, e.g. "float16"
+
+
+ReadWeights = Callable[[Path], WeightFile]
+"""Raises NotFound, BadInput or VerificationFailed, saying what was expected and found."""
+
+
 class Trainer(Protocol):
     """Everything that needs torch or safetensors."""
 
