@@ -261,13 +261,12 @@ def _show_claim(settings: Settings, evidence: SlotEvidence, output: Path | None)
     render.facts(
         "Evidence of a copy",
         {
-            "your model": evidence.model_hash.hex(),
-            "slot": evidence.slot,
-            "in your model": f"S = {evidence.original.strength:.2f}",
-            "in the suspect": f"S = {reading.strength:.2f}, {'aligned' if reading.is_aligned else 'blind'}",
-            "by chance": f"<= 2^{evidence.log2_bound:.0f} in {evidence.tests} tests",
+            "model": evidence.model_hash.hex(),
             "suspect": evidence.suspect_sha256.hex(),
-            "again with": evidence.reproduce,
+            "slot": evidence.slot,
+            "S in model": f"{evidence.original.strength:.2f}",
+            "S found": f"{reading.strength:.2f}, {'aligned' if reading.is_aligned else 'blind'}",
+            "by chance": f"<= 2^{evidence.log2_bound:.0f} in {evidence.tests} tests",
         },
     )
     if not evidence.is_published:
@@ -275,7 +274,7 @@ def _show_claim(settings: Settings, evidence: SlotEvidence, output: Path | None)
         return
     sent = "is published now" if evidence.receipts else "was published before; nothing was sent"
     where = f" The evidence is in {written}." if written is not None else ""
-    render.paragraph(f"Slot {evidence.slot} {sent}.{where}")
+    render.paragraph(f"Slot {evidence.slot} {sent}.{where} Anybody sees the same with: {evidence.reproduce}")
     if evidence.suspect_claim is not None:
         attach = f" --evidence {written}" if written is not None else ""
         render.paragraph(f"While the challenge lasts: dlbc auditor dispute {evidence.suspect_claim.place[0]}{attach}")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from copied import CopyWorld, HiddenTrainer, as_it_is
 from dlbc.adapters.ml.weights import save_model
 from dlbc.core import copying, watermark
 from dlbc.core.errors import BadInput, NotFound, Refused, Usage, VerificationFailed
@@ -18,6 +17,7 @@ from dlbc.core.types import Hash32, TaskId
 from dlbc.roles.claiming import Owner, check_output, evidence_json, write_evidence
 from dlbc.roles.recovery import Memory, Wallet
 from fakes.chain import FakeChain
+from fakes.copied import CopyWorld, HiddenTrainer, as_it_is
 from fakes.journal import MemoryJournal
 from fakes.keys import account
 

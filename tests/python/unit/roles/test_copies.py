@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from copied import Change, CopyWorld, Weights, as_it_is, moved
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture
 from dlbc.core.copying import Standing
@@ -16,6 +15,7 @@ from dlbc.core.types import Ground, Hash32, ModelOpened, SlotRevealed, TaskId, T
 from dlbc.roles.auditor import AuditReport
 from dlbc.roles.grounds import grounds_of
 from fakes.chain import FakeChain
+from fakes.copied import Change, CopyWorld, Weights, as_it_is, moved
 from fakes.keys import account
 
 pytestmark = pytest.mark.unit

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from copied import CopyWorld, moved
 from dlbc.adapters.ml.weights import save_model
 from dlbc.core.copying import Standing
 from dlbc.core.errors import Unavailable, VerificationFailed
 from dlbc.core.types import TaskId
 from dlbc.roles.detecting import Detected, Verdict
+from fakes.copied import CopyWorld, moved
 from fakes.keys import account
 
 pytestmark = pytest.mark.unit
