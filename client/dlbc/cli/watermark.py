@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dlbc.cli import render
-from dlbc.cli.confirm import agree, sent_json, yes_option
+from dlbc.cli.confirm import agree, sent_json
 from dlbc.cli.options import Group, Settings
 from dlbc.core.errors import Usage
 
@@ -85,7 +85,7 @@ def detect(
 @click.option("--slot", type=click.IntRange(min=0), help="Which of your slots (else one that nobody knows yet).")
 @click.option("--publish/--dry-run", default=True, help="Publish the slot, or only say what is found. [publish]")
 @click.option("-o", "--output", type=_FILE, metavar="FILE", help="Where the evidence goes, to attach to a dispute.")
-@yes_option
+@click.option("--yes", is_flag=True, help="Do not ask before the slot is published.")
 @click.pass_obj
 def claim(
     settings: Settings,
