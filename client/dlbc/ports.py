@@ -40,6 +40,7 @@ from dlbc.core.types import (
     Round,
     RoundSettled,
     Ruling,
+    SlotReveal,
     SlotRevealed,
     Stake,
     SumNode,
@@ -142,6 +143,10 @@ class Chain(Protocol):
     def market_balance(self) -> Wei: ...
     def winner(self, task_id: TaskId, round: int) -> Winner: ...
     def watermark(self, model_hash: Hash32) -> WatermarkRecord: ...
+    def slot(self, model_hash: Hash32, slot: int) -> SlotReveal:
+        """When a slot of a settled model was published as evidence."""
+        ...
+
     def block_hash(self, height: int) -> Hash32: ...
     def head(self) -> tuple[int, Hash32, int]:
         """(blocks, head hash, cumulative difficulty)."""

@@ -325,6 +325,14 @@ class WatermarkRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotReveal:
+    """When a watermark slot was published (P-94); zeros if it was not."""
+
+    commit_seq: int
+    revealed_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
 class Params:
     """Immutable parameters of a market (section 12)."""
 

@@ -293,10 +293,9 @@ class Owner:
         )
         receipt = self.chain.reveal_slot(evidence.model_hash, evidence.slot, evidence.key, evidence.path)
         self.report("slot_published", slot=evidence.slot, tx=receipt.tx_hash, gas=receipt.gas_used)
-        shown = [event for event in self.chain.slot_reveals(evidence.model_hash) if event.slot == evidence.slot]
-        if not shown or shown[0].key != evidence.key:
+        if not self.chain.slot(evidence.model_hash, evidence.slot).revealed_at:
             raise TryLater(
-                "the slot was published, but the node's log does not show it yet; run the same command with "
+                "the slot was published, but the node does not show it yet; run the same command with "
                 f"--slot {evidence.slot} again"
             )
         return replace(evidence, is_published=True, receipts=(receipt,))

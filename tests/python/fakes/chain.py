@@ -42,6 +42,7 @@ from dlbc.core.types import (
     Round,
     RoundSettled,
     Ruling,
+    SlotReveal,
     SlotRevealed,
     Task,
     TaskId,
@@ -142,6 +143,7 @@ class FakeMarket:
     struck: dict[RoundKey, list[ClaimStruck]] = field(default_factory=dict)
     settled: dict[int, list[RoundSettled]] = field(default_factory=dict)
     slots: list[SlotRevealed] = field(default_factory=list)
+    slot_times: dict[tuple[int, int, int], Timestamp] = field(default_factory=dict)
     ended: list[tuple[int, int]] = field(default_factory=list)
     """(task that went cold, tasks posted until then), in order."""
     transactions: list[tuple[Address, str]] = field(default_factory=list)
@@ -277,6 +279,13 @@ class FakeChain:
     def watermark(self, model_hash: Hash32) -> WatermarkRecord:
         nobody = WatermarkRecord(ZERO_HASH, ZERO_ADDRESS, 0, TaskId(0), 0)
         return self.state.origins.get(model_hash, nobody)
+
+    def slot(self, model_hash: Hash32, slot: int) -> SlotReveal:
+        origin = self.state.origins.get(model_hash)
+        for event in self.state.slots:
+            if origin is not None and (event.task_id, event.round, event.slot) == (origin.task_id, origin.round, slot):
+                return SlotReveal(event.commit_seq, self.state.slot_times[event.task_id, event.round, slot])
+        return SlotReveal(0, Timestamp(0))
 
     def block_hash(self, height: int) -> Hash32:
         if height >= len(self.state.blocks):
@@ -595,6 +604,7 @@ class FakeChain:
                 model_hash, origin.task_id, origin.round, origin.miner, slot, bytes(key), self.state.commit_seq
             )
         )
+        self.state.slot_times[place] = Timestamp(self.state.now)
         return self._end("revealSlot")
 
     def withdraw(self, account: Address) -> Receipt:

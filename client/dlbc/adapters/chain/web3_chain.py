@@ -36,6 +36,7 @@ from dlbc.core.types import (
     Receipt,
     Round,
     RoundSettled,
+    SlotReveal,
     SlotRevealed,
     Task,
     TaskId,
@@ -199,6 +200,11 @@ class Web3Chain:
         """Who registered the watermark of a settled model."""
         record: WatermarkRecord = self._ledger("watermarkOf", model_hash)
         return record
+
+    def slot(self, model_hash: Hash32, slot: int) -> SlotReveal:
+        """When a slot of a settled model was published as evidence; zeros if it was not."""
+        reveal: SlotReveal = self._ledger("slotOf", model_hash, slot)
+        return reveal
 
     def block_hash(self, height: int) -> Hash32:
         """Hash of a ledger block. Raises NotFound."""

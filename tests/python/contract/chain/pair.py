@@ -86,6 +86,9 @@ class Pair:
         assert [real.credit(who) for who in accounts] == [fake.credit(who) for who in accounts]
         assert real.credit(self.play.deployment.pool) == fake.credit(self.play.deployment.pool)
         assert real.slot_reveals() == fake.slot_reveals()
+        for model in self.fake.origins:
+            for slot in range(3):
+                assert real.slot(Hash32(model), slot) == fake.slot(Hash32(model), slot)
         assert set(real.openings()) == set(fake.openings())
         assert real.commits() == fake.commits()
         assert [posting.task_id for posting in real.postings()] == [posting.task_id for posting in fake.postings()]
