@@ -43,6 +43,7 @@ CALL_LIMITS = {
     "open": 130_000,
     "settle": 240_000,
     "withdraw": 50_000,
+    "reveal slot": 80_000,
     "stake": 90_000,
     "dispute": 140_000,
     "dispute, with samples": 140_000,
@@ -74,6 +75,7 @@ def measure() -> dict[str, Any]:
         _votes(play, gas)
         _dividends(play, gas)
         _trees(Play(node, samples=TREE_SAMPLES), gas)
+        _slots(Play(node), gas)
     contracts = {name: abi.load(name) for name in (*CONTRACTS, *MADE)}
     return {
         "hardfork": HARDFORK,
@@ -312,6 +314,14 @@ def _trees(play: Play, gas: dict[str, int]) -> None:
     _note(gas, "strike: withheld", play.requester.advance(work.proof.task_id))
     place = (work.proof.task_id, 0, work.proof.miner, 0)
     _note(gas, "close demand", play.pool(DISPUTER).close_demand(*place))
+
+
+def _slots(play: Play, gas: dict[str, int]) -> None:
+    """The longest path: the last of eight slots of a settled model, by anybody."""
+    work = play.opened(slots=8)
+    play.settle(work.proof.task_id)
+    path = proofs.slot_path(work.slot_keys, 7)
+    _note(gas, "reveal slot", play.chain(DISPUTER).reveal_slot(work.proof.model_hash, 7, work.slot_keys[7], path))
 
 
 def main() -> int:

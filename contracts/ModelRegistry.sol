@@ -2,9 +2,12 @@
 pragma solidity 0.8.37;
 
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
+import {ITaskMarket} from "./interfaces/ITaskMarket.sol";
+import {BoundsLib} from "./libraries/BoundsLib.sol";
 import {Errors} from "./libraries/Errors.sol";
+import {MerkleLib} from "./libraries/MerkleLib.sol";
 import {ProofLib} from "./libraries/ProofLib.sol";
-import {BlockHeader, Watermark, Winner} from "./types/Task.sol";
+import {BlockHeader, SlotReveal, Watermark, Winner} from "./types/Task.sol";
 
 /// @title ModelRegistry
 /// @notice Hash-linked blocks, one per settled round. Only block hashes are stored; the rest is in the event.
@@ -44,6 +47,8 @@ contract ModelRegistry is IModelRegistry {
     mapping(uint256 taskId => mapping(uint256 round => Winner)) private _winners;
     mapping(bytes32 modelHash => Owner) private _owners;
     mapping(bytes32 modelHash => Origin) private _origins;
+    /// @dev By origin, not by model: a settlement of an earlier commit brings another root.
+    mapping(uint256 taskId => mapping(uint256 round => mapping(uint256 slot => SlotReveal))) private _slots;
 
     /// @param market_ address the market has or will get (precomputed from the deployer's nonce)
     constructor(address market_) {
@@ -149,6 +154,29 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
+    function revealSlot(bytes32 modelHash, uint32 slot, bytes32 key, bytes32[] calldata path) external {
+        // Check
+        Origin memory origin = _origins[modelHash];
+        if (origin.taskId == 0) revert Errors.Registry_UnknownModel(modelHash);
+        SlotReveal storage reveal = _slots[origin.taskId][origin.round][slot];
+        if (slot == 0 || reveal.revealedAt != 0) {
+            revert Errors.Registry_SlotAlreadyRevealed(modelHash, slot, reveal.commitSeq);
+        }
+        // in a deeper tree one slot could have a key at every depth, and its owner choose the one that fits a suspect best
+        BoundsLib.checkSlotPath(path);
+        if (slot >> path.length != 0) revert Errors.Registry_SlotOutOfRange(slot, 1 << path.length);
+        Winner storage winner = _winners[origin.taskId][origin.round];
+        bytes32 root = MerkleLib.slotRoot(key, slot, path);
+        if (root != winner.watermarkRoot) revert Errors.Registry_WrongSlotPath(root, winner.watermarkRoot);
+        (,, uint256 commits) = ITaskMarket(market).counters();
+        // Effect
+        // the market counts commits in 64 bits
+        reveal.commitSeq = uint64(commits);
+        reveal.revealedAt = uint40(block.timestamp);
+        emit SlotRevealed(modelHash, origin.taskId, origin.round, winner.miner, slot, key, uint64(commits));
+    }
+
+    /// @inheritdoc IModelRegistry
     function royaltyReceiver(uint256 taskId, uint16 round) external view returns (address) {
         return minerOf(_parentOf(taskId, round));
     }
@@ -176,6 +204,12 @@ contract ModelRegistry is IModelRegistry {
             taskId: origin.taskId,
             round: origin.round
         });
+    }
+
+    /// @inheritdoc IModelRegistry
+    function slotOf(bytes32 modelHash, uint32 slot) external view returns (SlotReveal memory) {
+        Origin memory origin = _origins[modelHash];
+        return _slots[origin.taskId][origin.round][slot];
     }
 
     /// @inheritdoc IModelRegistry

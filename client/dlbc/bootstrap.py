@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dlbc.adapters.devnet.network import LocalNetwork, Network, Status
     from dlbc.adapters.telemetry import EventLog
     from dlbc.roles.auditor import Auditor
+    from dlbc.roles.claiming import Owner
+    from dlbc.roles.detecting import Detector
     from dlbc.roles.disputing import Disputer
     from dlbc.roles.keeper import Keeper
     from dlbc.roles.loop import Report
@@ -209,12 +211,14 @@ def keeper(config: Config, report: Report, ask: AskPassword | None = None) -> Ke
     return Keeper(chain(config, keys(config, ask) if config.account is not None else None), report)
 
 
-def auditor(config: Config, progress: Progress = silent) -> Auditor:
+def auditor(config: Config, progress: Progress = silent, align_limit: int | None = None) -> Auditor:
     """An auditor: needs no account, no lens, no journal."""
     from dlbc.adapters.signatures import recover_signer
     from dlbc.roles.auditor import Auditor
+    from dlbc.roles.copies import ALIGN_LIMIT
 
-    return Auditor(chain(config), storage(config), trainer(), recover_signer, progress=progress)
+    limit = ALIGN_LIMIT if align_limit is None else align_limit
+    return Auditor(chain(config), storage(config), trainer(), recover_signer, progress=progress, align_limit=limit)
 
 
 def staker(config: Config, report: Report, agree: Agree, ask: AskPassword | None = None) -> Staker:
@@ -259,6 +263,46 @@ def models(config: Config) -> Models:
     from dlbc.roles.models import Models
 
     return Models(chain(config), storage(config), trainer())
+
+
+def detector(config: Config, progress: Progress = silent) -> Detector:
+    """Looks for registered marks in model files; needs no account."""
+    from dlbc.adapters.weight_file import read_weights
+    from dlbc.roles.copies import ORIGINAL_SECONDS, CopySearch
+    from dlbc.roles.detecting import Detector
+    from dlbc.roles.models import Models
+
+    market = chain(config)
+    return Detector(
+        CopySearch(market, Models(market, storage(config), trainer(), ORIGINAL_SECONDS), progress), read_weights
+    )
+
+
+def owner(
+    config: Config, report: Report, agree: Agree, ask: AskPassword | None = None, progress: Progress = silent
+) -> Owner:
+    """The configured account as the owner of a model. Needs no journal; a miner's is read if there is one."""
+    from dlbc.adapters.weight_file import read_weights
+    from dlbc.roles.claiming import Owner
+    from dlbc.roles.copies import CopySearch
+    from dlbc.roles.models import Models
+    from dlbc.roles.recovery import Memory, Wallet
+
+    account = keys(config, ask)
+    market = chain(config, account)
+    found = Models(market, storage(config), trainer())
+    wallet = Wallet(market, account, Memory(_journal_of(role_folder(config, "miner", account.address))))
+    return Owner(market, account, wallet, found, CopySearch(market, found, progress), read_weights, report, agree)
+
+
+def _journal_of(folder: Path) -> Journal | None:
+    """To be read only; None if there is none."""
+    from dlbc.core.errors import Refused
+
+    try:
+        return journal(folder, read_only=True)
+    except Refused:
+        return None
 
 
 def journal(folder: Path, *, read_only: bool = False) -> Journal:

@@ -91,4 +91,9 @@ library Errors {
     // registry
     error Registry_NotMarket(address given, address market);
     error Registry_UnknownBlock(uint256 given, uint256 height);
+    error Registry_UnknownModel(bytes32 modelHash);
+    error Registry_SlotOutOfRange(uint256 given, uint256 limit);
+    error Registry_WrongSlotPath(bytes32 given, bytes32 expected);
+    /// @dev commitSeq = 0: by the opening of its model
+    error Registry_SlotAlreadyRevealed(bytes32 modelHash, uint256 slot, uint256 commitSeq);
 }

@@ -247,6 +247,12 @@ struct Watermark {
     uint16 round;
 }
 
+/// @dev When the key of a watermark slot was published (P-94). One slot; all zero if it was not.
+struct SlotReveal {
+    uint64 commitSeq; // the market's last one at that moment: the slot is burnt for models committed after it
+    uint40 revealedAt;
+}
+
 /// @dev Immutable parameters of a market (docs/protocol.md, section 12).
 struct Params {
     uint16 feeBps;

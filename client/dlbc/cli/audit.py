@@ -29,8 +29,20 @@ _LONGEST = 34
 @click.option(
     "--refute", is_flag=True, help="Strike every claim that its own predictions prove false. Needs --account."
 )
+@click.option(
+    "--align-limit",
+    type=click.IntRange(min=0),
+    help="Originals of earlier models to compare with, beyond those whose owners claim a copy (default 16).",
+)
 @click.pass_obj
-def command(settings: Settings, task_id: int, round_index: int | None, model_file: Path | None, refute: bool) -> int:
+def command(
+    settings: Settings,
+    task_id: int,
+    round_index: int | None,
+    model_file: Path | None,
+    refute: bool,
+    align_limit: int | None,
+) -> int:
     """Check everything about TASK that can be checked: ledger, signature, model, score, watermark.
 
     Needs only an RPC endpoint, an IPFS API and the market's address. Exit code 4 if any check fails.
@@ -51,7 +63,8 @@ def command(settings: Settings, task_id: int, round_index: int | None, model_fil
         _show_refuted(task, refuted)
     with render.ProgressLines() as progress:
         try:
-            report = bootstrap.auditor(settings.config(), progress).audit(task, round_index, model_file=model_file)
+            auditor = bootstrap.auditor(settings.config(), progress, align_limit)
+            report = auditor.audit(task, round_index, model_file=model_file)
         except Refused:
             if refuted is None:
                 raise

@@ -140,10 +140,14 @@ def _camel(name: str) -> str:
 
 
 class ProgressLines:
-    """A `ports.Progress` on stderr: bars on a terminal, else a line when something starts, ends, or every 5 s."""
+    """A `ports.Progress` on stderr: bars on a terminal, else a line when something starts, ends, or every 5 s.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    after: seconds in which nothing is shown, for what is usually over sooner.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, after: float = 0.0) -> None:
         self._stream = stream or sys.stderr
+        self._from = time.monotonic() + after
         self._bars: _Bars | None = None
         self._last: dict[str, tuple[float, int]] = {}
 
@@ -159,6 +163,8 @@ class ProgressLines:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """done of total; total 0 = unknown."""
+        if time.monotonic() < self._from:
+            return
         if self._bars is not None:
             self._bars.show(printable(what), done, total)
             return

@@ -325,6 +325,14 @@ class WatermarkRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotReveal:
+    """When a watermark slot was published (P-94); zeros if it was not."""
+
+    commit_seq: int
+    revealed_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
 class Params:
     """Immutable parameters of a market (section 12)."""
 
@@ -521,6 +529,19 @@ class ModelOpened:
     slot_key: bytes
     slot_path: tuple[Hash32, ...]
     challenge_end: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRevealed:
+    """Event of a watermark slot that somebody published as evidence (P-94)."""
+
+    model_hash: Hash32
+    task_id: TaskId
+    round: int
+    miner: Address  # who settled the model
+    slot: int
+    key: bytes
+    commit_seq: int  # the market's last one then: the slot is burnt for models committed after it
 
 
 @dataclass(frozen=True, slots=True)

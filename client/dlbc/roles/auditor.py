@@ -64,7 +64,9 @@ from dlbc.core.types import (
 )
 from dlbc.ports import Chain, Dataset, Progress, Storage, Trainer, silent
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_sealed, write_atomically
+from dlbc.roles.copies import ALIGN_LIMIT, ORIGINAL_SECONDS, CopySearch
 from dlbc.roles.marks import check_no_other_mark, check_own_mark
+from dlbc.roles.models import Models
 
 MAX_EXAMINED = 4096
 """Samples whose logits are compared, at most."""
@@ -102,6 +104,8 @@ class Auditor:
     recover_signer: RecoverSigner
     fetch_seconds: float = FETCH_SECONDS
     progress: Progress = silent
+    align_limit: int = ALIGN_LIMIT
+    """Originals of earlier models that an opened one is aligned with."""
 
     def audit(self, task_id: TaskId, round_index: int | None = None, *, model_file: Path | None = None) -> AuditReport:
         """Every check of one round: the settled winner or, before that, the leader that has opened.
@@ -162,8 +166,8 @@ class _Audit:
         self._check_score(claim, manifest, weights, test)
         self._progress(6)
         check_own_mark(self.chain, self.checks, claim, opening, weights)
-        if weights is not None:
-            check_no_other_mark(self.chain, self.checks, claim, weights)
+        if weights is not None and manifest is not None:
+            self._check_copies(claim, weights, manifest)
         self._progress(_STEPS)
         return AuditReport(
             task_id=self.task_id,
@@ -522,6 +526,12 @@ class _Audit:
             "the model contradicts no prediction decisively",
             "none" if not found else f"{len(found)}, among them {shown}",
         )
+
+    def _check_copies(self, claim: ClaimRevealed, weights: Mapping[str, Any], manifest: Manifest) -> None:
+        auditor = self.auditor
+        seconds = min(auditor.fetch_seconds, ORIGINAL_SECONDS)
+        search = CopySearch(self.chain, Models(self.chain, self.storage, self.trainer, seconds), auditor.progress)
+        check_no_other_mark(search, self.checks, claim, weights, manifest.architecture, auditor.align_limit)
 
 
 def broken_link(headers: list[BlockHeader], genesis: Hash32) -> int | None:

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlbc.core import watermark
+from dlbc.core.architecture import Architecture
+from dlbc.core.copying import Standing
 from dlbc.core.proofs import verify_slot_path
 from dlbc.core.report import Checks
-from dlbc.core.types import Address, ClaimRevealed, ModelOpened, TaskId
+from dlbc.core.types import ClaimRevealed, ModelOpened
 from dlbc.ports import Chain
+from dlbc.roles.copies import CopySearch, Look, Mark, Suspect
 
 
 def check_own_mark(
@@ -23,7 +26,8 @@ def check_own_mark(
     if weights is None:
         checks.that("watermark", False, "the miner's mark", "not read: no verified weights")
         return
-    read = watermark.detect(weights, opening.slot_key, 0, _payload(chain, proof.task_id, proof.round, proof.miner))
+    payload = watermark.payload(chain.chain_id, chain.market, proof.task_id, proof.round, proof.miner, slot=0)
+    read = watermark.detect(weights, opening.slot_key, 0, payload)
     checks.that(
         "watermark slot 0",
         read.is_detected,
@@ -32,37 +36,45 @@ def check_own_mark(
     )
 
 
-def check_no_other_mark(chain: Chain, checks: Checks, claim: ClaimRevealed, weights: Mapping[str, Any]) -> None:
-    """Slot 0 of every model that others opened and had committed to earlier is looked for, blind."""
-    proof = claim.proof
-    mine = chain.entry(proof.task_id, proof.round, proof.miner).commit_seq
-    looked, found = 0, ""
-    for opening in _openings_of_others(chain, claim):
-        if chain.entry(opening.task_id, opening.round, opening.miner).commit_seq >= mine:
-            continue
-        looked += 1
-        payload = _payload(chain, opening.task_id, opening.round, opening.miner)
-        if watermark.detect(weights, opening.slot_key, 0, payload).reaches(watermark.BLIND):
-            found = f"that of {opening.miner} in task {opening.task_id}"
+def check_no_other_mark(
+    search: CopySearch,
+    checks: Checks,
+    claim: ClaimRevealed,
+    weights: Mapping[str, Any],
+    architecture: Architecture,
+    align_limit: int,
+) -> None:
+    """Every published slot of models that others committed earlier, blind; then aligned with some of the originals."""
+    committed = search.claim_of(claim)
+    slots = search.rivals(search.compatible(architecture), committed)
+    look = search.look(Suspect(weights, architecture, committed), slots, limit=align_limit, one=True)
+    copies = look.copies
     checks.that(
-        "no other miner's mark", not found, "no earlier model's mark", found or f"none of {looked} opened earlier"
+        "no other miner's mark",
+        not copies,
+        "no earlier model's mark, but for declared parents'",
+        mark_in_words(copies[0], look) if copies else look_in_words(look),
     )
 
 
-def _openings_of_others(chain: Chain, claim: ClaimRevealed) -> list[ModelOpened]:
-    """Of this round and of settled rounds; the declared parent may be recognised."""
-    proof = claim.proof
-    rounds = {(proof.task_id, proof.round): None}
-    for header in chain.blocks():
-        if header.model_hash not in (proof.parent_model, proof.model_hash):
-            rounds[header.task_id, header.round] = None
-    return [
-        opening
-        for task_id, index in rounds
-        for opening in chain.openings(task_id, index)
-        if opening.miner != proof.miner
-    ]
+def mark_in_words(mark: Mark, look: Look) -> str:
+    """Whose mark it is, and how sure that is."""
+    reading, slot = mark.reading, mark.reading.slot
+    how = "aligned with the original" if reading.is_aligned else "blind"
+    model = "" if mark.model_hash is None else f"model {mark.model_hash.hex()} of "
+    return (
+        f"slot {slot.slot} of {model}{slot.miner} (task {slot.task_id}, round {slot.round}): S = "
+        f"{reading.strength:.2f}, false <= 2^{look.bound(mark):.0f} in {look.tests} tests, {how}"
+    )
 
 
-def _payload(chain: Chain, task_id: TaskId, round_index: int, miner: Address) -> bytes:
-    return watermark.payload(chain.chain_id, chain.market, task_id, round_index, miner, slot=0)
+def look_in_words(look: Look) -> str:
+    """How far a search that found no copy has looked."""
+    parts = [f"none in {look.tests} tests of {look.models} models", f"{look.aligned} aligned"]
+    if look.not_aligned:
+        parts.append(f"{look.not_aligned} not looked at aligned")
+    if look.not_served:
+        parts.append(f"{look.not_served} originals not served")
+    unproven = [mark for mark in look.marks if mark.standing in (Standing.UNPROVEN, Standing.INHERITED)]
+    parts += [f"not counted ({mark.standing.value}): {mark_in_words(mark, look)}" for mark in unproven[:1]]
+    return ", ".join(parts)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dlbc.core import watermark
 from dlbc.core.architecture import architecture_from_json, architecture_to_json
 from dlbc.core.canonical import to_bytes
 from dlbc.core.errors import BadInput, NotFound, Refused, VerificationFailed
+from dlbc.core.hashing import sha256
 from dlbc.core.manifest import Manifest
 from dlbc.core.proofs import key_hash, verify_slot_path
 from dlbc.core.report import Checks
 from dlbc.core.types import ZERO_ADDRESS, Address, ClaimRevealed, Hash32, ModelOpened, TaskId
 from dlbc.ports import Chain, Storage, Trainer
-from dlbc.roles.artifacts import fetch_manifest, fetch_sealed, file_sha256, write_atomically
+from dlbc.roles.artifacts import FETCH_SECONDS, fetch_manifest, fetch_sealed, file_sha256, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +38,13 @@ class OpenedModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """What one revealed slot key reads from a suspect file."""
-
-    task_id: TaskId
-    round: int
-    miner: Address
-    model_hash: Hash32
-    strength: float
-    log2_false_positive: float
-    is_detected: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Models:
     """The settled models of one market."""
 
     chain: Chain
     storage: Storage
     trainer: Trainer
+    fetch_seconds: float = FETCH_SECONDS
 
     def settled(self, task_id: TaskId, round_index: int | None = None) -> OpenedModel:
         """The winner of a round. Raises Refused before it is settled."""
@@ -70,17 +59,39 @@ class Models:
                 f"task {task_id} is in {phase.label}: round {index} has no settled model to fetch yet; follow it with "
                 f"`dlbc task watch {task_id}`"
             )
-        claim = next((event for event in self.chain.reveals(task_id, index) if event.proof.miner == winner.miner), None)
-        opening = next((event for event in self.chain.openings(task_id, index) if event.miner == winner.miner), None)
-        if claim is None or opening is None:
-            raise NotFound(f"the node's log does not show the opening of task {task_id}; is it in sync from the start?")
-        if claim.proof.model_hash != winner.model_hash:
+        model = self.opened(task_id, index, winner.miner)
+        if model.model_hash != winner.model_hash:
             raise VerificationFailed(
                 f"task {task_id}: expected the ledger's model {winner.model_hash.hex()}, the log shows "
-                f"{claim.proof.model_hash.hex()}"
+                f"{model.model_hash.hex()}"
             )
-        manifest = fetch_manifest(self.storage, self.chain.task_posted(task_id))
-        return OpenedModel(task_id, index, winner.miner, claim, opening, manifest)
+        return model
+
+    def opened(self, task_id: TaskId, round_index: int, miner: Address) -> OpenedModel:
+        """What a miner opened, settled or not. Raises NotFound if the log does not show it."""
+        reveals, openings = self.chain.reveals(task_id, round_index), self.chain.openings(task_id, round_index)
+        claim = next((event for event in reveals if event.proof.miner == miner), None)
+        opening = next((event for event in openings if event.miner == miner), None)
+        if claim is None or opening is None:
+            raise NotFound(f"the node's log does not show the opening of task {task_id}; is it in sync from the start?")
+        manifest = fetch_manifest(self.storage, self.chain.task_posted(task_id), timeout=self.fetch_seconds)
+        return OpenedModel(task_id, round_index, miner, claim, opening, manifest)
+
+    def weights(self, model: OpenedModel) -> dict[str, Any]:
+        """The verified weights of an opened model, float32 arrays by name.
+
+        Raises Unavailable when nobody serves them, VerificationFailed when they are not what was promised.
+        """
+        proof, limit = model.claim.proof, model.manifest.model_bytes
+        if key_hash(model.opening.seal_key) != proof.seal_key_hash:
+            raise VerificationFailed("sealing key: expected the one the proof binds, found another")
+        sealed = fetch_sealed(
+            self.storage, proof.sealed_model, model.opening.seal_key, max_bytes=limit, timeout=self.fetch_seconds
+        )
+        data = b"".join(sealed)
+        if sha256(data) != proof.model_hash:
+            raise VerificationFailed(f"model: expected sha256 {proof.model_hash.hex()}, found {sha256(data).hex()}")
+        return self.trainer.check_model(data, model.manifest.architecture, max_bytes=limit)
 
     def pull(self, model: OpenedModel, output: Path) -> int:
         """Writes the verified weights to `output` and returns their size; a failed check leaves `output` as it was.
@@ -131,52 +142,12 @@ class Models:
         checks.that("watermark slot 0", read.is_detected, f"S >= {float(watermark.OWN)}", found)
         return checks
 
-    def marks_in(self, file: Path, models: Sequence[OpenedModel]) -> list[Mark]:
-        """Looks blind for the revealed slot 0 of each model whose architecture the file has, strongest first.
-
-        Raises VerificationFailed if the file has the architecture of none of them.
-        """
-        if not file.is_file():
-            raise NotFound(f"model file {file} does not exist")
-        marks = []
-        mismatch: VerificationFailed | None = None
-        for model in models:
-            try:
-                weights = self.trainer.check_model(
-                    file, model.manifest.architecture, max_bytes=model.manifest.model_bytes
-                )
-            except VerificationFailed as error:
-                mismatch = error
-                continue
-            read = watermark.detect(weights, model.opening.slot_key, 0, self._payload(model))
-            marks.append(
-                Mark(
-                    task_id=model.task_id,
-                    round=model.round,
-                    miner=model.miner,
-                    model_hash=model.model_hash,
-                    strength=read.strength,
-                    log2_false_positive=read.log2_false_positive,
-                    is_detected=read.reaches(watermark.BLIND),
-                )
-            )
-        if not marks and mismatch is not None:
-            raise VerificationFailed(
-                f"{file} has the architecture of none of the {len(models)} settled models it was held against, so no "
-                f"mark can be looked for; the last one differs so: {mismatch}"
-            ) from mismatch
-        return sorted(marks, key=lambda mark: -mark.strength)
-
     def by_hash(self, model_hash: Hash32) -> OpenedModel:
         """The settled model with this sha256. Raises NotFound."""
         record = self.chain.watermark(model_hash)
         if record.miner == ZERO_ADDRESS:
             raise NotFound(f"the ledger has no model {model_hash.hex()}")
         return self.settled(record.task_id, record.round)
-
-    def all(self) -> list[OpenedModel]:
-        """Every settled model, in ledger order."""
-        return [self.settled(block.task_id, block.round) for block in self.chain.blocks()]
 
     def _payload(self, model: OpenedModel) -> bytes:
         return watermark.payload(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets as randomness
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dlbc.core.errors import NotFound, VerificationFailed
 from dlbc.core.proofs import key_hash, miner_secrets_typed_data
@@ -14,6 +16,32 @@ from dlbc.ports import Chain, Journal, Keys, Storage
 
 RANDOM_SECRET = "random_secret"  # noqa: S105  (the name of a journal kind)
 _SPARE_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A Journal that is only read: what is not in it is gone when the process ends."""
+
+    kept: Journal | None
+
+    def put(self, kind: str, key: str, record: Mapping[str, Any]) -> None:
+        """Forgets it."""
+
+    def get(self, kind: str, key: str) -> dict[str, Any] | None:
+        """What was kept before."""
+        return None if self.kept is None else self.kept.get(kind, key)
+
+    def all(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
+        """What was kept before."""
+        return [] if self.kept is None else self.kept.all(kind)
+
+    def delete(self, kind: str, key: str) -> None:
+        """Deletes nothing."""
+
+    def close(self) -> None:
+        """Closes what was opened for it."""
+        if self.kept is not None:
+            self.kept.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +79,26 @@ class Wallet:
         if not mine:
             raise NotFound(f"{self.keys.address} has no commit in round {round_index} of task {task_id}")
         attempts = range(len(mine) + _SPARE_ATTEMPTS)
+        return self._revealed(task_id, round_index, attempts) or self._open_blob(storage, mine[-1], attempts)
+
+    def revealed(self, task_id: TaskId, round_index: int) -> Recovery:
+        """The attempt and proof behind this account's reveal. Raises NotFound as `recover`."""
+        commits = [event for event in self.chain.commits(task_id, round_index) if event.miner == self.keys.address]
+        found = self._revealed(task_id, round_index, range(len(commits) + _SPARE_ATTEMPTS))
+        if found is None:
+            raise NotFound(
+                f"no secrets of this wallet fit a claim of round {round_index} of task {task_id}; if the wallet signs "
+                "differently each time, use the machine that committed"
+            )
+        return found
+
+    def _revealed(self, task_id: TaskId, round_index: int, attempts: range) -> Recovery | None:
         for claim in self.chain.reveals(task_id, round_index):
             if claim.proof.miner == self.keys.address:
                 for attempt in attempts:
                     if key_hash(self.secrets(task_id, round_index, attempt).seal_key) == claim.proof.seal_key_hash:
                         return Recovery(attempt, claim.proof)
-        return self._open_blob(storage, mine[-1], attempts)
+        return None
 
     def _open_blob(self, storage: Storage, commit: ModelCommitted, attempts: range) -> Recovery:
         blob = storage.fetch(commit.recovery, max_bytes=MAX_RECOVERY_BYTES)

@@ -20,6 +20,8 @@ from dlbc.core.types import Phase, TaskId
 
 STEP_SECONDS = 90.0
 ETHER = 10**18
+STAKE = "10 ether"
+AUDITORS = ("auditor1", "auditor2")
 
 
 class Process:
@@ -181,3 +183,14 @@ def settled(site: Site) -> TaskId:
     assert site.chain.balance(me) - before > ETHER * 97 // 100
     assert again.events("money_arrived")[-1]["wei"] == ETHER * 98 // 100 + ETHER // 10
     return task_id
+
+
+@pytest.fixture(scope="session")
+def jury(site: Site) -> None:
+    """Two auditors whose stake is active."""
+    for name in AUDITORS:
+        site.run(name, "auditor", "stake", *STAKE.split())
+    site.run(AUDITORS[0], "auditor", "activate", code=3)
+    site.network.advance_time(seconds=site.pool.params().activation_seconds)
+    for name in AUDITORS:
+        site.run(name, "auditor", "activate")

@@ -42,6 +42,8 @@ from dlbc.core.types import (
     Round,
     RoundSettled,
     Ruling,
+    SlotReveal,
+    SlotRevealed,
     Task,
     TaskId,
     TaskPosted,
@@ -140,6 +142,8 @@ class FakeMarket:
     opened: dict[RoundKey, list[ModelOpened]] = field(default_factory=dict)
     struck: dict[RoundKey, list[ClaimStruck]] = field(default_factory=dict)
     settled: dict[int, list[RoundSettled]] = field(default_factory=dict)
+    slots: list[SlotRevealed] = field(default_factory=list)
+    slot_times: dict[tuple[int, int, int], Timestamp] = field(default_factory=dict)
     ended: list[tuple[int, int]] = field(default_factory=list)
     """(task that went cold, tasks posted until then), in order."""
     transactions: list[tuple[Address, str]] = field(default_factory=list)
@@ -276,6 +280,13 @@ class FakeChain:
         nobody = WatermarkRecord(ZERO_HASH, ZERO_ADDRESS, 0, TaskId(0), 0)
         return self.state.origins.get(model_hash, nobody)
 
+    def slot(self, model_hash: Hash32, slot: int) -> SlotReveal:
+        origin = self.state.origins.get(model_hash)
+        for event in self.state.slots:
+            if origin is not None and (event.task_id, event.round, event.slot) == (origin.task_id, origin.round, slot):
+                return SlotReveal(event.commit_seq, self.state.slot_times[event.task_id, event.round, slot])
+        return SlotReveal(0, Timestamp(0))
+
     def block_hash(self, height: int) -> Hash32:
         if height >= len(self.state.blocks):
             raise NotFound(f"the ledger has no block {height}")
@@ -309,11 +320,18 @@ class FakeChain:
         self.task(task_id)
         return self.state.posted[task_id]
 
+    def postings(self) -> list[TaskPosted]:
+        return list(self.state.posted.values())
+
     def queue_at_posting(self, task_id: TaskId) -> int:
         self.task(task_id)
         return task_id - sum(posted < task_id for _, posted in self.state.ended)
 
-    def commits(self, task_id: TaskId, round: int) -> list[ModelCommitted]:
+    def commits(self, task_id: TaskId | None = None, round: int | None = None) -> list[ModelCommitted]:
+        if task_id is None:
+            everything = [event for events in self.state.committed.values() for event in events]
+            return sorted(everything, key=lambda event: event.commit_seq)
+        assert round is not None
         return list(self.state.committed.get((task_id, round), []))
 
     def released(self, task_id: TaskId, round: int) -> TestSetReleased | None:
@@ -322,7 +340,10 @@ class FakeChain:
     def reveals(self, task_id: TaskId, round: int) -> list[ClaimRevealed]:
         return list(self.state.revealed.get((task_id, round), []))
 
-    def openings(self, task_id: TaskId, round: int) -> list[ModelOpened]:
+    def openings(self, task_id: TaskId | None = None, round: int | None = None) -> list[ModelOpened]:
+        if task_id is None:
+            return [event for events in self.state.opened.values() for event in events]
+        assert round is not None
         return list(self.state.opened.get((task_id, round), []))
 
     def strikes(self, task_id: TaskId, round: int) -> list[ClaimStruck]:
@@ -330,6 +351,9 @@ class FakeChain:
 
     def settlements(self, task_id: TaskId) -> list[RoundSettled]:
         return list(self.state.settled.get(task_id, []))
+
+    def slot_reveals(self, model_hash: Hash32 | None = None) -> list[SlotRevealed]:
+        return [event for event in self.state.slots if model_hash in (None, event.model_hash)]
 
     def blocks(self, first: int = 0, count: int | None = None) -> list[BlockHeader]:
         return self.state.blocks[first : None if count is None else first + count]
@@ -560,6 +584,28 @@ class FakeChain:
         self.state.entries[task_id, round, miner] = replace(entry, holds_deposit=False)
         self.state.credit(miner, amount)
         return self._end("reclaim")
+
+    def reveal_slot(self, model_hash: Hash32, slot: int, key: bytes, path: Sequence[Hash32]) -> Receipt:
+        self._begin("revealSlot")
+        origin = self.state.origins.get(model_hash)
+        if origin is None:
+            raise refused("Registry_UnknownModel", f"the ledger has no model {model_hash.hex()}")
+        place = (origin.task_id, origin.round, slot)
+        if slot == 0 or any((event.task_id, event.round, event.slot) == place for event in self.state.slots):
+            raise refused("Registry_SlotAlreadyRevealed", f"slot {slot} is revealed already")
+        if not 1 <= len(path) <= 3:
+            raise refused("Market_AboveMaximum" if path else "Market_BelowMinimum", f"{len(path)} siblings")
+        if slot >> len(path):
+            raise refused("Registry_SlotOutOfRange", f"slot {slot} is not in a tree of {1 << len(path)}")
+        if not proofs.verify_slot_path(key, slot, path, origin.root):
+            raise refused("Registry_WrongSlotPath", f"this is not slot {slot}")
+        self.state.slots.append(
+            SlotRevealed(
+                model_hash, origin.task_id, origin.round, origin.miner, slot, bytes(key), self.state.commit_seq
+            )
+        )
+        self.state.slot_times[place] = Timestamp(self.state.now)
+        return self._end("revealSlot")
 
     def withdraw(self, account: Address) -> Receipt:
         self._begin("withdraw")

@@ -33,6 +33,7 @@ STRUCTS: dict[str, type] = {
     "BlockHeader": types.BlockHeader,
     "Winner": types.Winner,
     "Watermark": types.WatermarkRecord,
+    "SlotReveal": types.SlotReveal,
     "Params": types.Params,
     "PoolParams": types.PoolParams,
     "Stake": types.Stake,

@@ -303,4 +303,18 @@ SENTENCES: dict[str, Callable[[Arguments], str]] = {
     "Registry_UnknownBlock": lambda given: (
         f"there is no block {given['given']}, the ledger has {given['height']} blocks; ask for an earlier one"
     ),
+    "Registry_UnknownModel": lambda given: (
+        f"the ledger has no settled model 0x{given['model_hash'].hex()}; only a settled model's slots can be revealed"
+    ),
+    "Registry_SlotOutOfRange": lambda given: (
+        f"slot {given['given']} was given, such a path proves slots below {given['limit']}; use the slot's own path"
+    ),
+    "Registry_WrongSlotPath": _differs(
+        "the watermark root of this slot key and path", "reveal a slot of the tree that the model was committed with"
+    ),
+    "Registry_SlotAlreadyRevealed": lambda given: (
+        f"slot {given['slot']} of model 0x{given['model_hash'].hex()} is revealed already, "
+        + (f"after commit {given['commit_seq']}" if given["commit_seq"] else "by the opening of the model")
+        + "; its key is in the log"
+    ),
 }

@@ -36,6 +36,8 @@ from dlbc.core.types import (
     Receipt,
     Round,
     RoundSettled,
+    SlotReveal,
+    SlotRevealed,
     Task,
     TaskId,
     TaskPosted,
@@ -199,6 +201,11 @@ class Web3Chain:
         record: WatermarkRecord = self._ledger("watermarkOf", model_hash)
         return record
 
+    def slot(self, model_hash: Hash32, slot: int) -> SlotReveal:
+        """When a slot of a settled model was published as evidence; zeros if it was not."""
+        reveal: SlotReveal = self._ledger("slotOf", model_hash, slot)
+        return reveal
+
     def block_hash(self, height: int) -> Hash32:
         """Hash of a ledger block. Raises NotFound."""
         try:
@@ -241,6 +248,10 @@ class Web3Chain:
             return posted
         raise _no_task(task_id)
 
+    def postings(self) -> list[TaskPosted]:
+        """Of all tasks, oldest first."""
+        return [codec.build(TaskPosted, values) for values in self._logs("TaskPosted")]
+
     def queue_at_posting(self, task_id: TaskId) -> int:
         """Tasks not yet cold right after this one was posted, itself included, counted from the log."""
         postings = {int(values["task_id"]): values for values in self._logs("TaskPosted")}
@@ -256,8 +267,8 @@ class Web3Chain:
             place(values) < moment for values in ends
         )
 
-    def commits(self, task_id: TaskId, round: int) -> list[ModelCommitted]:
-        """Commits and replacements of a round, oldest first."""
+    def commits(self, task_id: TaskId | None = None, round: int | None = None) -> list[ModelCommitted]:
+        """Commits and replacements of a round, or of all rounds of all tasks, oldest first."""
         return [codec.build(ModelCommitted, values) for values in self._logs("ModelCommitted", task_id, round)]
 
     def released(self, task_id: TaskId, round: int) -> TestSetReleased | None:
@@ -275,8 +286,8 @@ class Web3Chain:
         """Strikes of a round, oldest first."""
         return [codec.build(ClaimStruck, values) for values in self._logs("ClaimStruck", task_id, round)]
 
-    def openings(self, task_id: TaskId, round: int) -> list[ModelOpened]:
-        """Openings of a round, oldest first."""
+    def openings(self, task_id: TaskId | None = None, round: int | None = None) -> list[ModelOpened]:
+        """Openings of a round, or of all rounds of all tasks, oldest first."""
         return [codec.build(ModelOpened, values) for values in self._logs("ModelOpened", task_id, round)]
 
     def settlements(self, task_id: TaskId) -> list[RoundSettled]:
@@ -289,6 +300,11 @@ class Web3Chain:
         headers: list[BlockHeader] = [values["header"] for values in logs]
         end = len(headers) + first if count is None else first + count
         return sorted((block for block in headers if first <= block.height < end), key=lambda block: block.height)
+
+    def slot_reveals(self, model_hash: Hash32 | None = None) -> list[SlotRevealed]:
+        """Slots published as evidence, of one settled model or of all, oldest first."""
+        logs = self.connection.logs("ModelRegistry", self.registry, "SlotRevealed", [model_hash])
+        return [codec.build(SlotRevealed, values) for values in logs]
 
     # ------------------------------------------------------------------ writes
 
@@ -352,6 +368,11 @@ class Web3Chain:
         """Credits a miner its free deposit."""
         return self._write("reclaim", task_id, round, miner)
 
+    def reveal_slot(self, model_hash: Hash32, slot: int, key: bytes, path: Sequence[Hash32]) -> Receipt:
+        """Publishes the key of a settled model's watermark slot."""
+        mined = self.connection.send("ModelRegistry", self.registry, "revealSlot", model_hash, slot, key, list(path))
+        return receipt("revealSlot", mined)
+
     def withdraw(self, account: Address) -> Receipt:
         """Pays an account its whole credit."""
         return self._write("withdraw", account)
@@ -390,7 +411,7 @@ class Web3Chain:
     def _ledger(self, name: str, *arguments: Any) -> Any:
         return self.connection.view("ModelRegistry", self.registry, name, *arguments)
 
-    def _logs(self, event: str, *indexed: int) -> list[dict[str, Any]]:
+    def _logs(self, event: str, *indexed: int | None) -> list[dict[str, Any]]:
         return self.connection.logs("TaskMarket", self._market_address, event, indexed)
 
     # -- the ranked list

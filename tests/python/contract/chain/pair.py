@@ -85,6 +85,13 @@ class Pair:
         assert real.head() == fake.head()
         assert [real.credit(who) for who in accounts] == [fake.credit(who) for who in accounts]
         assert real.credit(self.play.deployment.pool) == fake.credit(self.play.deployment.pool)
+        assert real.slot_reveals() == fake.slot_reveals()
+        for model in self.fake.origins:
+            for slot in range(3):
+                assert real.slot(Hash32(model), slot) == fake.slot(Hash32(model), slot)
+        assert set(real.openings()) == set(fake.openings())
+        assert real.commits() == fake.commits()
+        assert [posting.task_id for posting in real.postings()] == [posting.task_id for posting in fake.postings()]
         for number in range(1, real.task_count() + 1):
             task_id = TaskId(number)
             assert real.task(task_id) == fake.task(task_id)
@@ -246,6 +253,19 @@ class RandomPlay:
             self.pair.act(REQUESTER, "pay", lambda chain, pool: chain.withdraw(who))
         else:
             self.pair.act(REQUESTER, "pay from the pool", lambda chain, pool: pool.withdraw(who))
+
+    def _slot(self, task_id: TaskId) -> None:
+        """Of any work, settled or not, mostly with the key that was committed."""
+        chance = self._chance
+        if not self._works:
+            return
+        settled = [work for work in self._works if work.proof.model_hash in self._fake.origins]
+        work = chance.choice(settled if settled and chance.random() < 0.8 else self._works)
+        model, slot = work.proof.model_hash, chance.choice([0, 1, 1, 1, 2])
+        key, path = work.slot_keys[slot % 2], proofs.slot_path(work.slot_keys, slot % 2)
+        if chance.random() < 0.2:
+            key, path = secret("another"), chance.choice([path, (), path * 4])
+        self.pair.act(DISPUTER, "slot", lambda chain, pool: chain.reveal_slot(model, slot, key, path))
 
     def _time(self, task_id: TaskId) -> None:
         info = self._fake.phase(task_id)

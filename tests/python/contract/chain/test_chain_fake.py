@@ -23,10 +23,10 @@ MARKET = {
     Phase.OPENING: ("open", "open", "reclaim", "time"),
     Phase.NOMINATING: ("nominate", "nominate", "time"),
     Phase.CHALLENGE: ("reclaim", "time"),
-    Phase.SETTLED: ("post", "reclaim", "pay"),
+    Phase.SETTLED: ("post", "reclaim", "pay", "slot", "slot"),
 }
 """What a phase is for; NONE: what is due, SETTLED: any cold phase."""
-NEEDED = {"post", "commit", "release", "reveal", "open", "advance", "reclaim"}
+NEEDED = {"post", "commit", "release", "reveal", "open", "advance", "reclaim", "slot"}
 """Play goes on until each of these succeeded."""
 STAKES = ("stake", "activate", "activate", "unstake", "finish", "finish", "fees", "dividends", "wait")
 COLLECT = ("collect", "collect", "bond", "close", "pay", "pay", "reclaim")

@@ -190,6 +190,49 @@ def test_open__wrong_in_every_way__is_told_apart(play: Play) -> None:
     refused(play, lambda: chain.nominate(task_id, second.proof.miner), "Market_NotBetter", second.proof.miner)
 
 
+def test_reveal_slot__wrong_in_every_way__is_told_apart(play: Play) -> None:
+    """Not settled, slot 0, another key, no slot of the tree, twice: each has its own sentence; then the log has it."""
+    work, stranger = play.opened(slots=4), play.chain(STRANGER)
+    model, keys = work.proof.model_hash, work.slot_keys
+    path = proofs.slot_path(keys, 1)
+    refused(play, lambda: stranger.reveal_slot(model, 1, keys[1], path), "Registry_UnknownModel", "no settled model")
+    play.settle(work.proof.task_id)
+    refused(
+        play,
+        lambda: stranger.reveal_slot(model, 0, keys[0], proofs.slot_path(keys, 0)),
+        "Registry_SlotAlreadyRevealed",
+        "slot 0",
+        "by the opening of the model",
+    )
+    refused(
+        play,
+        lambda: stranger.reveal_slot(model, 1, keys[2], path),
+        "Registry_WrongSlotPath",
+        work.proof.watermark_root.hex(),
+    )
+    refused(play, lambda: stranger.reveal_slot(model, 5, keys[1], path), "Registry_SlotOutOfRange", "slots below 4")
+    for siblings, name in (((), "Market_BelowMinimum"), (path * 2, "Market_AboveMaximum")):
+        refused(play, lambda siblings=siblings: stranger.reveal_slot(model, 1, keys[1], siblings), name, "slotPath")  # type: ignore[misc]
+    stranger.reveal_slot(model, 1, keys[1], path)
+    refused(
+        play,
+        lambda: stranger.reveal_slot(model, 1, keys[1], path),
+        "Registry_SlotAlreadyRevealed",
+        "slot 1",
+        "after commit",
+    )
+    (event,) = stranger.slot_reveals(model)
+    commits = play.requester.commits(work.proof.task_id, 0)
+    assert (event.slot, event.key, event.miner, event.commit_seq) == (
+        1,
+        keys[1],
+        work.proof.miner,
+        commits[-1].commit_seq,
+    )
+    assert stranger.slot(model, 1).commit_seq == event.commit_seq
+    assert stranger.slot(model, 2).revealed_at == 0
+
+
 def test_money__nothing_there__says_so(play: Play) -> None:
     """No deposit to reclaim, no credit to withdraw, the zero address, a final task."""
     task_id = play.post().task_id

@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 from disputed import opened_lie
 from dlbc.adapters.ml.weights import save_model
+from dlbc.adapters.weight_file import read_weights
 from dlbc.core.architecture import architecture_from_json
+from dlbc.core.copying import Standing
 from dlbc.core.errors import NotFound, Refused, StorageUnreachable, VerificationFailed
 from dlbc.core.types import Ground, Phase, TaskId
 from dlbc.ports import TrainHandle, TrainJob
 from dlbc.roles import entry
 from dlbc.roles.auditor import Auditor, AuditReport
+from dlbc.roles.copies import CopySearch
+from dlbc.roles.detecting import Detector
 from dlbc.roles.grounds import grounds_of
 from dlbc.roles.ledger import verify_ledger
 from fakes.keys import account
@@ -303,18 +307,8 @@ def test_pull__settled_task__writes_the_recorded_model_and_verifies_it(
     model = models.settled(settled)
     models.pull(model, output)
     assert models.verify_file(model, output).passed
-    marks = models.marks_in(output, models.all())
-    assert [(mark.task_id, mark.is_detected) for mark in marks] == [(settled, True)]
-
-
-def test_marks_in__file_of_another_architecture__says_that_none_can_be_looked_for(
-    world: World, settled: TaskId, tmp_path: Path
-) -> None:
-    """The sentence speaks of architectures first, not of the one tensor that happened to differ."""
-    models, other = world.models(), tmp_path / "other.safetensors"
-    save_model({"other.weight": np.zeros((2, 2), np.float32)}, other)
-    with pytest.raises(VerificationFailed, match="the architecture of none of the 1 settled models"):
-        models.marks_in(other, models.all())
+    found = Detector(CopySearch(world.onlooker, models), read_weights).detect(output)
+    assert [(mark.reading.slot.task_id, mark.standing) for mark in found.look.found] == [(settled, Standing.ITSELF)]
 
 
 def test_pull__settled_task__writes_the_architecture_that_the_weights_fill(
