@@ -20,7 +20,7 @@ PAYLOADS = (b"\x03" * 32, b"\x04" * 32)
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_projector__any_memory_format__equals_the_numpy_projection(memory_format: torch.memory_format) -> None:
-    """Torch on the device and numpy in core move the weights alike, up to float32 rounding, where no scale is sampled."""
+    """Torch and numpy move the weights alike, up to float32 rounding, where no scale is sampled."""
     weights = initial_weights(ARCHITECTURE, bytes(32))
     module = build(ARCHITECTURE).to(memory_format=memory_format)  # type: ignore[call-overload]
     load_weights(module, weights)
