@@ -1,9 +1,10 @@
 """One model against a ledger of many: `python bench/copies.py` writes bench/results/copies.json.
 
-A stub of an RPC endpoint in another process serves the log of so many opened models, each with one more slot published,
-as a node would: JSON over HTTP. What is timed is what `dlbc watermark detect FILE --all --align never` does after its
-start: read the file, all keys and all terms, decode them, read every key. The model file is random numbers with one of
-the marks, which has to be found, and nothing else.
+A stub of an RPC endpoint in another process serves the log of so many opened models, one in a hundred with one more
+slot published, as a node would: JSON over HTTP. What is timed is what `dlbc watermark detect FILE --all --align never`
+does after its start: read the file, all keys and all terms, decode them, read every key. The model file is random
+numbers with one of the marks, which has to be found, and nothing else. On a machine with other work the seconds are
+more than needed; cpu_seconds are of this process, all threads.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import sys
 import time
 from datetime import UTC, datetime
@@ -53,7 +53,9 @@ REGISTRY = Address("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512")
 MINER = Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
 CHAIN_ID = 31337
 MODELS = 10_000
-MARKED = 4_321
+MARKED = 4_300
+PUBLISHED = 100
+"""One model in so many has a second slot in the log."""
 SAMPLES = 1_000
 SIZES = {
     "mlp [1024, 1024]": Architecture("mlp", (784,), 10, (1024, 1024)),
@@ -154,8 +156,9 @@ def logs_of(models: int, architecture: Architecture) -> dict[str, list[dict[str,
         add("TaskMarket", MARKET, "TaskPosted", [task, MINER], [hash_, 1, terms, commitments], task)
         add("TaskMarket", MARKET, "ModelOpened", [task, 0, MINER], [ZERO_HASH, key_of(task, 0), [ZERO_HASH], 1], task)
         add("ModelRegistry", REGISTRY, "BlockAppended", [task, ZERO_HASH, task], [header], task)
-        plain = [0, MINER, 1, key_of(task, 1), task]
-        add("ModelRegistry", REGISTRY, "SlotRevealed", [model, task], plain, task)
+        if task % PUBLISHED == 0:
+            plain = [0, MINER, 1, key_of(task, 1), task]
+            add("ModelRegistry", REGISTRY, "SlotRevealed", [model, task], plain, task)
     return rows
 
 
@@ -232,7 +235,7 @@ def run(name: str, models: int, architecture: Architecture, port: int, file: Pat
     """One file against the endpoint."""
     chance = np.random.default_rng(0)
     weights = {n: chance.standard_normal(shape, dtype=np.float32) for n, shape in tensor_shapes(architecture).items()}
-    marked = min(MARKED, models)
+    marked = min(MARKED, models // PUBLISHED * PUBLISHED)
     payload = watermark.payload(CHAIN_ID, MARKET, marked, 0, MINER, 1)
     watermark.embed(weights, key_of(marked, 1), 1, payload)
     carriers = watermark.carriers_per_slot(watermark.shapes_of(weights))
@@ -243,17 +246,15 @@ def run(name: str, models: int, architecture: Architecture, port: int, file: Pat
     storage: Any = OneFile(manifest_of(architecture))
     nobody: Any = None
     search = CopySearch(chain, Models(chain, storage, nobody))
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     slots, told = len(search.slots), len(search.workloads)
     read_log = time.perf_counter() - began
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = Detector(search, read_weights).detect(file, align="never")
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    tests = models + models // PUBLISHED
     marks = [(mark.reading.slot.task_id, mark.reading.slot.slot) for mark in found.look.found]
-    if marks != [(marked, 1)] or (found.look.tests, slots, told) != (2 * models, 2 * models, models):
-        raise SystemExit(
-            f"expected the mark of task {marked} in {2 * models} tests, found {marks} in {found.look.tests}"
-        )
+    if marks != [(marked, 1)] or (found.look.tests, slots, told) != (tests, tests, models):
+        raise SystemExit(f"expected the mark of task {marked} in {tests} tests, found {marks} in {found.look.tests}")
     return {
         "model": name,
         "parameters": parameters(architecture),
@@ -262,8 +263,8 @@ def run(name: str, models: int, architecture: Architecture, port: int, file: Pat
         "tests": found.look.tests,
         "log_seconds": round(read_log, 1),
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu, 1),
         "weights_mib": round(size / 2**20),
-        "more_memory_mib": round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024),
     }
 
 
