@@ -23,18 +23,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from watermark_parts import cells, plots, problems, registry, report
 from watermark_parts.cells import Profile
 from watermark_parts.metrics import TOLERANCE
-from watermark_parts.runs import Cell, limit_threads
+from watermark_parts.runs import Cell, worker_pool
 from watermark_parts.schemes import UCHIDA_BITS, UCHIDA_WEIGHT
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -54,10 +52,8 @@ def main() -> int:
     results = _begin(options, profile, partial if options.resume else None)
     missing = [cell for cell in chosen if cell.name not in results["cells"]]
     began = time.perf_counter()
-    with ProcessPoolExecutor(
-        options.jobs, mp_context=multiprocessing.get_context("spawn"), initializer=limit_threads
-    ) as pool:
-        _say_how_long(missing, profile, options.jobs)
+    _say_how_long(missing, profile, options.jobs)
+    with worker_pool(options.jobs) as pool:
         for cell in missing:
             results["cells"][cell.name] = cells.run(cell, profile, options.seed, pool, _say)
             report.write(partial, results)

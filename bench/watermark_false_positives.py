@@ -1,6 +1,6 @@
 """Does the mark accuse wrongly more often than its bound says? -> bench/results/watermark_false_positives.json
 
-    dlbc bench watermark_false_positives            a million wrong keys and thousands of aligned pairs
+    dlbc bench watermark_false_positives            two million wrong keys and thousands of aligned pairs
     dlbc bench watermark_false_positives --quick    a tenth of that, into bench/results/quick
 
 Wrong keys, each with a payload of its own, read marked and unmarked models of every family and weights made to be hard:
@@ -14,12 +14,11 @@ or if anything reaches the threshold that accuses.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +45,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (one per core)")
     options = parser.parse_args()
     out = options.out or RESULTS / ("quick" if options.quick else "") / "watermark_false_positives.json"
-    keys, owners = (100_000, 5) if options.quick else (1_200_000, 16)
+    keys, owners = (100_000, 5) if options.quick else (2_000_000, 16)
     began = time.perf_counter()
-    with ProcessPoolExecutor(
-        options.jobs, mp_context=multiprocessing.get_context("spawn"), initializer=runs.limit_threads
-    ) as pool:
+    with runs.worker_pool(options.jobs) as pool:
         series = _series(pool, keys, owners, options.seed)
     levels = {name: tails.tail(strengths) for name, strengths in series.items()}
     faults = [

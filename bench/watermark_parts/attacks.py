@@ -65,8 +65,17 @@ def schedules(budget: int, lengths: tuple[int, ...], is_thin: bool) -> list[tupl
     return found
 
 
+def retraining(budget: int, lengths: tuple[int, ...], is_thin: bool) -> list[tuple[str, Recipe]]:
+    """The grid for those who begin (next to) afresh: all of `schedules` but the rate that never gets there."""
+    return [(name, recipe) for name, recipe in schedules(budget, lengths, is_thin) if recipe.rate != RATES[0]]
+
+
 def plan(budget: int, lengths: tuple[int, ...], is_thin: bool) -> list[Attack]:
-    """All attacks on one model; the thin grid keeps every kind."""
+    """All attacks on one model; the thin grid keeps every kind.
+
+    Whoever keeps little or nothing of the weights has the whole grid of those who train afresh: the least of many noisy
+    runs is compared with the least of as many.
+    """
     found = [
         Attack(FINE_TUNING[recipe.one_cycle], name, recipe) for name, recipe in schedules(budget, lengths, is_thin)
     ]
@@ -82,8 +91,11 @@ def plan(budget: int, lengths: tuple[int, ...], is_thin: bool) -> list[Attack]:
 
     for share in (0.5, 0.9) if is_thin else PRUNED:
         found += after("prune", f"{share:.0%}", share, [constant, *few])
-    for keep in (0.25, 0.05) if is_thin else SHRUNK:
+    for keep in (0.25,) if is_thin else SHRUNK[:2]:
         found += after("shrink and perturb", f"a = {keep:g}", keep, [constant, *cycles])
+    afresh = retraining(budget, lengths, is_thin)
+    for keep in (0.05,) if is_thin else SHRUNK[2:]:
+        found += [Attack("shrink and perturb", f"a = {keep:g}, {name}", recipe, keep) for name, recipe in afresh]
     for factor in OVERWRITTEN:
         found += after("overwrite", f"second key, {factor:g} γ", factor, [constant])
     found += after("mean-centre", "every matrix", 0.0, [constant, *few])
@@ -95,7 +107,7 @@ def plan(budget: int, lengths: tuple[int, ...], is_thin: bool) -> list[Attack]:
         Attack("average", "two miners' models, units matched", Recipe(budget // 2), 2),
         Attack("erase the opened slot", "slot 0, lr ×1", Recipe(budget // 2), schemes=("kss",)),
     ]
-    return found + after("distil", "soft labels", 0.0, cycles)
+    return found + [Attack("distil", f"soft labels, {name}", recipe) for name, recipe in afresh]
 
 
 def changed(attack: Attack, loot: Loot, problem: Problem, owner: str, seed: int) -> Weights:

@@ -8,6 +8,7 @@ from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from dlbc.adapters.ml.families import initial_weights
 from dlbc.core import watermark
 from dlbc.core.architecture import parameters, tensor_shapes
@@ -19,6 +20,7 @@ from watermark_parts.measures import controls, timing
 from watermark_parts.metrics import TOLERANCE, Least, Point
 from watermark_parts.runs import Cell, Owned, owner_name
 from watermark_parts.schemes import SCHEMES
+from watermark_parts.schemes import scheme as scheme_of
 
 Say = Callable[[str], None]
 
@@ -29,8 +31,6 @@ class Profile:
 
     name: str
     seeds: int
-    attacked: int
-    """Of the seeds, from the first."""
     timing_repeats: int
     registry_keys: int
     is_thin: bool
@@ -40,8 +40,8 @@ class Profile:
         return self.name == "quick"
 
 
-FULL = Profile("full", seeds=5, attacked=1, timing_repeats=5, registry_keys=10_000, is_thin=False)
-QUICK = Profile("quick", seeds=2, attacked=1, timing_repeats=2, registry_keys=1_000, is_thin=True)
+FULL = Profile("full", seeds=5, timing_repeats=5, registry_keys=10_000, is_thin=False)
+QUICK = Profile("quick", seeds=2, timing_repeats=2, registry_keys=1_000, is_thin=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +57,26 @@ class Stolen:
 
 
 def estimate(cell: Cell, profile: Profile, processes: int) -> float:
-    """Seconds that the cell takes if no run ends early: epochs of all runs times the seconds of a measured one."""
+    """Seconds that the cell takes if no run ends early: epochs of all runs times the seconds of a measured one.
+
+    Measured with one thread, as the runs have, and with the reading of the mark that follows every epoch of an attack.
+    """
     one = cell.problem()
     setting = one.setting
     plan = attacks.plan(setting.budget, setting.lengths, profile.is_thin)
-    schedules = attacks.schedules(setting.budget, setting.lengths, profile.is_thin)
+    schedules = attacks.retraining(setting.budget, setting.lengths, profile.is_thin)
     epochs = 3 * profile.seeds * setting.epochs + 2 * setting.epochs + 2 * setting.budget * profile.seeds
-    epochs += profile.attacked * sum(len(attack.schemes) * (attack.recipe.epochs + 1) for attack in plan)
-    epochs += profile.attacked * sum(recipe.epochs for _, recipe in schedules)
-    learner = Learner(one, initial_weights(one.architecture, bytes(32)), Recipe(2), 0, cell.place())
+    epochs += setting.attacked * sum(len(attack.schemes) * (attack.recipe.epochs + 1) for attack in plan)
+    epochs += setting.attacked * sum(recipe.epochs for _, recipe in schedules)
+    start, mark = initial_weights(one.architecture, bytes(32)), scheme_of("kss", one, "an estimate")
+    learner = Learner(one, start, Recipe(2), 0, cell.place())
+    threads = torch.get_num_threads()
+    runs.limit_threads()
     seconds = []
-    for _ in learner.epochs():
-        learner.accuracy()
+    for epoch in learner.epochs():
+        runs.point(epoch, learner.accuracy(), mark, learner.weights(), start, one)
         seconds.append(time.perf_counter())
+    torch.set_num_threads(threads)
     return epochs * (seconds[1] - seconds[0]) / processes
 
 
@@ -98,10 +105,14 @@ def run(cell: Cell, profile: Profile, base_seed: int, pool: Executor, say: Say) 
     }
     for scheme in SCHEMES:
         mine = [theft for theft in stolen if theft.scheme == scheme]
-        floors = [owned[scheme, seed].accuracy - TOLERANCE for seed in seeds[: profile.attacked]]
-        scratch = metrics.least(
-            (metrics.reached_at(curve, floor) for floor in floors for curve in fresh.values()), one.setting.budget
-        )
+        floors = {seed: owned[scheme, seed].accuracy - TOLERANCE for seed in seeds[: one.setting.attacked]}
+        scratch = {
+            seed: metrics.least(
+                (metrics.reached_at(curve, floor) for (_, whose), curve in fresh.items() if whose == seed),
+                one.setting.budget,
+            )
+            for seed, floor in floors.items()
+        }
         readings = [owned[scheme, seed].reading for seed in seeds]
         found[scheme] = {
             "strengths": [None if r is None or r.strength is None else round(r.strength, 2) for r in readings],
@@ -111,10 +122,10 @@ def run(cell: Cell, profile: Profile, base_seed: int, pool: Executor, say: Say) 
             "embed": {
                 "afterwards": [_afterwards(owned, scheme, seed) for seed in seeds],
                 "in_training": [
-                    metrics.embedded_at(owned[scheme, seed].marks, owned[None, seed].accuracies) for seed in seeds
+                    metrics.embedded_at(owned[scheme, seed].marks, owned[None, seed].accuracy) for seed in seeds
                 ],
             },
-            "floor": round(floors[0], 5),
+            "floors": {str(seed): round(floor, 5) for seed, floor in floors.items()},
             "removal": removal([(theft, theft.removed) for theft in mine], scratch, one.setting.budget),
             "removal_blind": removal([(theft, theft.removed_blind) for theft in mine], scratch, one.setting.budget),
             "attacks": [_told(theft) for theft in mine],
@@ -131,18 +142,29 @@ def run(cell: Cell, profile: Profile, base_seed: int, pool: Executor, say: Say) 
     return found
 
 
-def removal(stolen: Sequence[tuple[Stolen, int | None]], scratch: Least, budget: int) -> dict[str, Any]:
-    """E_remove and R over all attacks, over groups of them, and by kind. stolen: with the epoch of removal."""
+def removal(stolen: Sequence[tuple[Stolen, int | None]], scratch: Mapping[int, Least], budget: int) -> dict[str, Any]:
+    """E_remove and R over all attacks, over groups of them, and by kind, for each attacked model and for the worst.
+
+    stolen: with the epoch of removal. scratch: E_scratch by seed.
+    """
 
     def over(chosen: Sequence[tuple[Stolen, int | None]], most: int) -> dict[str, Any]:
-        remove = metrics.least((removed for _, removed in chosen), most)
-        best = [theft.attack for theft, removed in chosen if removed == remove.epochs is not None]
+        removes, ratios, best = [], [], []
+        for seed, afresh in scratch.items():
+            mine = [one for one in chosen if one[0].seed == seed]
+            remove = metrics.least((removed for _, removed in mine), most)
+            removes.append(remove)
+            ratios.append(metrics.ratio(remove, afresh))
+            ways = [theft.attack for theft, removed in mine if removed == remove.epochs is not None]
+            best.append(f"{ways[0].kind}: {ways[0].name}" if ways else None)
         return {
-            "remove": remove.to_json(),
-            "scratch": scratch.to_json(),
-            "ratio": metrics.ratio(remove, scratch).to_json(),
+            "remove": [remove.epochs for remove in removes],
+            "budget": most,
+            "scratch": [afresh.epochs for afresh in scratch.values()],
+            "ratios": [ratio.value if ratio.value is None else round(ratio.value, 2) for ratio in ratios],
+            "ratio": metrics.worst(ratios).to_json(),
             "runs": len(chosen),
-            "by": f"{best[0].kind}: {best[0].name}" if best else None,
+            "by": best,
         }
 
     def of(kinds: Sequence[str]) -> list[tuple[Stolen, int | None]]:
@@ -209,11 +231,11 @@ def _attack(
     """Every attack on every attacked model of both schemes, and training afresh over the same grid."""
     setting = cell.problem().setting
     plan = attacks.plan(setting.budget, setting.lengths, profile.is_thin)
-    grid = attacks.schedules(setting.budget, setting.lengths, profile.is_thin)
+    grid = attacks.retraining(setting.budget, setting.lengths, profile.is_thin)
     other = seeds[1 % len(seeds)]
     jobs: list[tuple[str, int, Attack, Future[list[Point]]]] = []
     fresh: dict[tuple[str, int], Future[list[tuple[int, float]]]] = {}
-    for seed in seeds[: profile.attacked]:
+    for seed in seeds[: setting.attacked]:
         highest = max(owned[scheme, seed].accuracy for scheme in SCHEMES) - TOLERANCE
         for name, recipe in grid:
             fresh[name, seed] = pool.submit(runs.retrain, cell, seed, recipe, highest)
@@ -236,12 +258,12 @@ def _attack(
 
 
 def _wait(jobs: Iterable[Future[Any]], what: str, say: Say) -> None:
-    """Says after each tenth how far it is; a run that fails ends the benchmark at once."""
+    """Says after each fifth how far it is; a run that fails ends the benchmark at once."""
     waiting = list(jobs)
     began = time.perf_counter()
     for done, job in enumerate(as_completed(waiting), 1):
         job.result()
-        if done * 10 // len(waiting) > (done - 1) * 10 // len(waiting):
+        if done * 5 // len(waiting) > (done - 1) * 5 // len(waiting):
             say(f"{what}: {done} of {len(waiting)} runs, {time.perf_counter() - began:.0f} s")
 
 
@@ -262,8 +284,7 @@ def _accuracies(owned: Mapping[tuple[str | None, Any], Owned], seeds: Sequence[i
 
 
 def _afterwards(owned: Mapping[tuple[str | None, Any], Owned], scheme: str, seed: int) -> int | None:
-    marks = owned[scheme, ("after", seed)].marks
-    return metrics.embedded_at(marks, [(epoch, owned[None, seed].accuracy) for epoch, _, _ in marks])
+    return metrics.embedded_at(owned[scheme, ("after", seed)].marks, owned[None, seed].accuracy)
 
 
 def _told(theft: Stolen) -> dict[str, Any]:

@@ -38,9 +38,6 @@ class Least:
     epochs: int | None
     budget: int
 
-    def to_json(self) -> dict[str, Any]:
-        return {"epochs": self.epochs, "budget": self.budget}
-
     def __str__(self) -> str:
         return f"> {self.budget}" if self.epochs is None else str(self.epochs)
 
@@ -93,15 +90,22 @@ def ratio(remove: Least, scratch: Least) -> Ratio:
     return Ratio(remove.epochs / scratch.epochs)
 
 
-def embedded_at(
-    marks: Sequence[tuple[int, bool, float]], unmarked: Sequence[tuple[int, float]], tolerance: float = TOLERANCE
-) -> int | None:
-    """First epoch with the mark in place and accuracy no more than `tolerance` below unmarked at the same epoch.
+def embedded_at(marks: Sequence[tuple[int, bool, float]], unmarked: float, tolerance: float = TOLERANCE) -> int | None:
+    """The epoch from which on the mark is in place, if the run ends no more than `tolerance` below unmarked.
 
-    marks: (epoch, is embedded, accuracy); unmarked: (epoch, accuracy), with every epoch of `marks`.
+    marks: (epoch, is embedded, accuracy) to the end of the run; unmarked: accuracy after as many epochs without a mark.
     """
-    plain = dict(unmarked)
-    return next((epoch for epoch, is_in, accuracy in marks if is_in and accuracy >= plain[epoch] - tolerance), None)
+    if not marks or marks[-1][2] < unmarked - tolerance:
+        return None
+    missing = [index for index, (_, is_in, _) in enumerate(marks) if not is_in]
+    since = missing[-1] + 1 if missing else 0
+    return marks[since][0] if since < len(marks) else None
+
+
+def worst(ratios: Sequence[Ratio]) -> Ratio:
+    """The smallest of several models' R; a bound counts with what it is at least."""
+    known = [ratio for ratio in ratios if ratio.value is not None]
+    return min(known, key=lambda ratio: (ratio.value, ratio.is_lower_bound)) if known else Ratio(None)
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from watermark_parts.attacks import RETRAINING
 
-MOST_EVIDENCE = 500.0
-"""Bits at which the evidence axis ends; more is drawn there."""
+LINEAR_EVIDENCE = 128
+"""Bits up to which the evidence axis is linear; it is logarithmic beyond."""
 
 
 def can_plot() -> bool:
@@ -32,16 +32,17 @@ def attack_curves(cells: Mapping[str, Any], path: Path) -> None:
                 colour = f"C{kinds.index(run['kind']) % 10}"
                 style = "--" if kinds.index(run["kind"]) >= 10 else "-"
                 curve = run["curve"]
-                found = [
-                    min(-min(pair), MOST_EVIDENCE) for pair in zip(curve["log2"], curve["aligned_log2"], strict=True)
-                ]
+                found = [-min(pair) for pair in zip(curve["log2"], curve["aligned_log2"], strict=True)]
                 marker = "." if len(found) == 1 else None
                 drawing = {"color": colour, "linestyle": style, "linewidth": 0.7, "alpha": 0.7, "marker": marker}
                 evidence.plot(curve["epoch"], found, **drawing)
                 accuracy.plot(curve["epoch"], [100 * value for value in curve["accuracy"]], **drawing)
-            for bits in (80, 128) if scheme == "kss" else (64,):
+            for bits in (80, 128) if scheme == "kss" else (32,):
                 evidence.axhline(bits, color="black", linewidth=0.8, linestyle=":")
-            accuracy.axhline(100 * cell[scheme]["floor"], color="black", linewidth=0.8, linestyle=":")
+            evidence.set_yscale("symlog", linthresh=LINEAR_EVIDENCE)
+            evidence.set_ylim(bottom=0)
+            for floor in cell[scheme]["floors"].values():
+                accuracy.axhline(100 * floor, color="black", linewidth=0.8, linestyle=":")
             evidence.set_title(f"{name}, {scheme}: evidence in bits", fontsize=8)
             accuracy.set_title(f"{name}, {scheme}: accuracy %", fontsize=8)
     for place in axes[-1]:
@@ -97,7 +98,7 @@ def roc(cells: Mapping[str, Any], path: Path) -> None:
             bits = list(range(201))
             shares = [sum(evidence >= level for evidence in found) / len(found) for level in bits]
             axis.plot(bits, shares, style, color=f"C{index}", label=f"{name}, {scheme}", linewidth=1)
-    for threshold in (64, 80, 128):
+    for threshold in (32, 80, 128):
         axis.axvline(threshold, color="black", linewidth=0.8, linestyle=":")
     axis.set_xlabel("false positives: bound in bits (2^-x)")
     axis.set_ylabel("found among attacked models worth having")
@@ -110,9 +111,9 @@ def _evidence_worth_having(found: Mapping[str, Any]) -> list[float]:
     for run in found["attacks"]:
         if run["kind"] in RETRAINING:
             continue
-        curve = run["curve"]
+        curve, floor = run["curve"], found["floors"][str(run["seed"])]
         for accuracy, blind, aligned in zip(curve["accuracy"], curve["log2"], curve["aligned_log2"], strict=True):
-            if accuracy >= found["floor"]:
+            if accuracy >= floor:
                 evidence.append(-min(blind, aligned))
     return evidence
 

@@ -33,6 +33,8 @@ class Setting:
     learning_rate: float = 2e-3
     samples: int | None = None
     tests: int | None = None
+    attacked: int = 1
+    """Models that are attacked, of the first seeds."""
     target: str = ""
     """The one layer that Uchida's mark is in: a middle one, as in the paper."""
 
@@ -55,17 +57,18 @@ class Problem:
 
 DIGITS: dict[str, Any] = {"epochs": 20, "budget": 24, "lengths": (2, 4, 6, 8, 12, 20)}
 FASHION: dict[str, Any] = {
-    "epochs": 10,
+    "epochs": 8,
     "budget": 12,
-    "lengths": (2, 4, 6, 8, 12),
-    "batch": 128,
+    "lengths": (2, 4, 6, 8),
     "samples": 5_000,
     "tests": 2_000,
 }
 SETTINGS = {
-    ("digits", "mlp"): Setting({"input_shape": [1, 8, 8], "hidden": [512, 256]}, target="linears.1.weight", **DIGITS),
+    ("digits", "mlp"): Setting(
+        {"input_shape": [1, 8, 8], "hidden": [512, 256]}, target="linears.1.weight", attacked=2, **DIGITS
+    ),
     ("digits", "cnn"): Setting(
-        {"input_shape": [1, 8, 8], "channels": [32, 64], "hidden": [128]}, target="convs.1.weight", **DIGITS
+        {"input_shape": [1, 8, 8], "channels": [32, 64], "hidden": [128]}, target="convs.1.weight", attacked=2, **DIGITS
     ),
     ("digits", "resnet"): Setting(
         {"input_shape": [1, 8, 8], "channels": [16, 64], "blocks": [1, 1]}, target="stages.1.0.conv2.weight", **DIGITS
@@ -101,10 +104,10 @@ QUICK = {
         target="convs.1.weight",
     ),
     ("digits", "transformer"): Setting(
-        {"input_shape": [1, 8, 8], "width": 64, "heads": 4, "layers": 2},
+        {"input_shape": [1, 4, 16], "width": 64, "heads": 4, "layers": 2},
         epochs=8,
-        budget=4,
-        lengths=(2, 4),
+        budget=10,
+        lengths=(5, 10),
         target="blocks.1.down.weight",
     ),
 }

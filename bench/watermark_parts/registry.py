@@ -6,6 +6,7 @@ python bench/watermark_parts/registry.py KEYS          prints one JSON object; 1
 from __future__ import annotations
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -93,7 +94,13 @@ def _weights(shape: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
 
 
 def _peak() -> int:
-    """Bytes that this process has had in memory at most."""
+    """Bytes that this program has had in memory at most.
+
+    On Linux not ru_maxrss, which a new program takes over from the process that started it.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import multiprocessing
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +44,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """A finished training run. `marks`: (epoch, is embedded, accuracy) if it had stopped there."""
+    """A finished training run. `marks`: (epoch, is embedded, accuracy) if it had stopped there, from epoch 0."""
 
     weights: Weights
     accuracies: list[tuple[int, float]]
@@ -56,6 +59,16 @@ class Owned:
 def limit_threads() -> None:
     """What every process of the pool starts with: the runs are small, so each has one core."""
     torch.set_num_threads(1)
+
+
+@contextmanager
+def worker_pool(processes: int) -> Iterator[Executor]:
+    """A pool for the runs; after an error or an interrupt nothing that waits is started any more."""
+    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), initializer=limit_threads)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def owner_name(scheme_name: str, seed: int) -> str:
@@ -81,6 +94,10 @@ def train_owner(
     if mark is not None:
         mark.attach(learner)
     accuracies, marks, weights = [], [], start
+    if mark is not None:
+        weights = {name: np.array(tensor) for name, tensor in start.items()}
+        mark.finish(weights)
+        marks.append((0, mark.read(weights).is_embedded, accuracy_of(one, weights, device)))
     for epoch in learner.epochs():
         weights = learner.weights()
         if mark is None:

@@ -31,10 +31,10 @@ SECRET_SLOT = 1
 """Slot 0 is opened with the model; what a thief must silence is a slot that nobody has seen."""
 EMBEDDED_LOG2 = -64.0
 """A mark counts as embedded when chance explains it with at most 2^-64 and no bit is wrong."""
-UCHIDA_BITS = 128
+UCHIDA_BITS = 64
 UCHIDA_WEIGHT = 0.01
-UCHIDA_SILENT_LOG2 = -64.0
-"""The baseline's verifier is the easier one to satisfy: 2^-64 for it, 2^-80 blind and 2^-128 aligned for ours."""
+UCHIDA_SILENT_LOG2 = -32.0
+"""The baseline gets the verifier that is easier to satisfy: 2^-32 (7 of 64 bits wrong); ours needs 2^-80 or 2^-128."""
 SCHEMES = ("kss", "uchida")
 
 
