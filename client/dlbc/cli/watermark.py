@@ -149,7 +149,7 @@ def _detected_json(found: Detected) -> dict[str, Any]:
         "path": found.path,
         "sha256": found.sha256,
         "widened": list(found.widened),
-        "settledAs": None if found.claim is None else _place_json(found.claim.place),
+        "openedAs": None if found.claim is None else _place_json(found.claim.place),
         "keys": len({(mark.reading.slot.place, mark.reading.slot.slot) for mark in look.marks}),
         "models": look.models,
         "tests": look.tests,
@@ -158,7 +158,7 @@ def _detected_json(found: Detected) -> dict[str, Any]:
         "notAligned": look.not_aligned,
         "notServed": look.not_served,
         "detected": found.detected,
-        "copies": len(look.copies),
+        "copies": 0 if found.claim is None else len(look.copies),
         "verdict": found.verdict.value,
         "marks": [_mark_json(found, mark) for mark in look.marks],
     }
@@ -176,7 +176,7 @@ def _mark_json(found: Detected, mark: Mark) -> dict[str, Any]:
         "log2FalsePositive": reading.log2_false_positive,
         "log2Bound": found.look.bound(mark),
         "isDetected": reading.is_found,
-        "meaning": mark.standing.value,
+        "meaning": _meaning(found, mark),
         "why": mark.why,
     }
 
@@ -214,9 +214,16 @@ def _row(found: Detected, mark: Mark) -> list[object]:
         render.short(reading.slot.miner),
         "aligned" if reading.is_aligned else "blind",
         f"{reading.strength:.2f}",
-        f"<= 2^{found.look.bound(mark):.0f}",
-        mark.standing.value,
+        f"<= 2^{found.look.bound(mark):.0f}" if found.look.bound(mark) < 0 else "<= 1",
+        _meaning(found, mark),
     ]
+
+
+def _meaning(found: Detected, mark: Mark) -> str:
+    """Of a file from nowhere nobody knows whether it was taken or given."""
+    from dlbc.core.copying import Standing
+
+    return "carried" if mark.standing is Standing.COPY and found.claim is None else mark.standing.value
 
 
 def _sentences(found: Detected) -> list[str]:
@@ -231,7 +238,7 @@ def _sentences(found: Detected) -> list[str]:
         looked += f", not with {look.not_aligned}{served}: a copy with moved units may hide there"
     said = [f"{looked}."]
     if found.claim is not None:
-        said.append(f"The file is the settled model of task {found.claim.place[0]}.")
+        said.append(f"The file is the model that {found.claim.place[2]} opened in task {found.claim.place[0]}.")
     for mark in look.copies:
         model = found.model_hash(mark)
         whose = (

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dlbc.core import alignment, copying, watermark
 from dlbc.core.architecture import Architecture, flops_per_sample, parameters
 from dlbc.core.copying import Place, Reading, Slot, Standing
-from dlbc.core.errors import ChainUnreachable, DlbcError, StorageUnreachable
+from dlbc.core.errors import BadInput, ChainUnreachable, DlbcError, StorageUnreachable
 from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, ClaimRevealed, Hash32, TaskId
 from dlbc.core.watermark import Weights
 from dlbc.ports import Chain, Progress, silent
@@ -232,6 +232,10 @@ class CopySearch:
             not_served=not_served,
         )
 
+    def judged_as(self, look: Look, suspect: Suspect) -> Look:
+        """The same readings, once more is known of the suspect."""
+        return replace(look, marks=tuple(self._judged(mark.reading, suspect) for mark in look.marks))
+
     def read_aligned(self, suspect: Suspect, original: Weights, slots: Sequence[Slot]) -> list[Reading]:
         """The slots of one original, read from the suspect in its frame."""
         found = alignment.align(suspect.weights, original, suspect.architecture)
@@ -280,7 +284,10 @@ class CopySearch:
             if isinstance(original, str):
                 not_served += 1
             elif original.model.manifest.architecture == suspect.architecture:
-                readings = self.read_aligned(suspect, original.weights, by_place[place])
+                try:
+                    readings = self.read_aligned(suspect, original.weights, by_place[place])
+                except BadInput:
+                    continue  # nobody has said yet what this family leaves open: not looked at
                 judged = [self._judged(reading, suspect) for reading in readings]
                 marks += judged
                 aligned.add(place)

@@ -26,6 +26,7 @@ class Verdict(Enum):
     """What can be said of the file."""
 
     COPY = "copy"
+    MARKED = "marked"  # somebody's mark is in it, and nothing else is known of the file
     EXPLAINED = "explained"  # marks are there, and no theft: itself, declared, later
     NOTHING = "nothing found"  # where it was looked, which may not be everywhere
 
@@ -38,7 +39,7 @@ class Detected:
     sha256: Hash32
     widened: tuple[str, ...]
     claim: Committed | None
-    """The settled model that this file is, if it is one."""
+    """The settled or opened model that this file is, if it is one."""
     look: Look
     hashes: Mapping[Place, Hash32]
     """Of settled models."""
@@ -47,7 +48,7 @@ class Detected:
     def verdict(self) -> Verdict:
         """One word for it."""
         if self.look.copies:
-            return Verdict.COPY
+            return Verdict.MARKED if self.claim is None else Verdict.COPY
         return Verdict.EXPLAINED if self.look.found else Verdict.NOTHING
 
     @property
@@ -94,6 +95,10 @@ class Detector:
         look = _NOTHING
         if architecture is not None:
             look = search.look(Suspect(found.weights, architecture, claim), slots, align=align, limit=limit)
+            itself = next((mark for mark in look.found if mark.model_hash == found.sha256), None)
+            if claim is None and itself is not None:  # opened, not settled: its own slot 0 leads to it
+                claim = search.claim_of(search.models.opened(*itself.reading.slot.place).claim)
+                look = search.judged_as(look, Suspect(found.weights, architecture, claim))
         hashes = {(block.task_id, block.round, block.miner): block.model_hash for block in search.chain.blocks()}
         return Detected(file, found.sha256, found.widened, claim, look, hashes)
 

@@ -90,11 +90,11 @@ def test_detect__all__tells_everything_in_json(world: CopyWorld, told: Told, tmp
         "aligned": 0,
         "notAligned": 1,
         "detected": 1,
-        "copies": 1,
+        "copies": 0,
     }
-    assert (found["verdict"], found["thresholds"]) == ("copy", {"blind": 10.53, "aligned": 13.32})
+    assert (found["verdict"], found["thresholds"]) == ("marked", {"blind": 10.53, "aligned": 13.32})
     best, worst = found["marks"]
-    assert (best["taskId"], best["slot"], best["read"], best["meaning"]) == (first, 0, "blind", "copy")
+    assert (best["taskId"], best["slot"], best["read"], best["meaning"]) == (first, 0, "blind", "carried")
     assert best["modelHash"] == "0x" + world.hash_of(first).hex()
     assert best["log2Bound"] == pytest.approx(best["log2FalsePositive"] + np.log2(6))
     assert (worst["taskId"], worst["isDetected"], worst["log2Bound"]) == (other, False, 0.0)
@@ -209,4 +209,5 @@ def test_detect__plain_copy_as_task_and_digest__agree(world: CopyWorld, told: To
     by_task = told("", "watermark", "detect", str(file), "--task", str(first))
     by_hash = told("", "watermark", "detect", str(file), "--model-hash", "0x" + world.hash_of(first).hex())
     assert by_task == by_hash
-    assert (by_task["verdict"], by_task["settledAs"]["taskId"]) == ("copy", second)
+    assert by_task["copies"] == 1
+    assert (by_task["verdict"], by_task["openedAs"]["taskId"]) == ("copy", second)

@@ -46,7 +46,7 @@ def test_detect__copy_of_one_of_three__is_told_from_the_others(world: CopyWorld,
     world.publish(first)
     found = world.detector().detect(changed(world, first, tmp_path / "a"), align="never")
     assert sorted(standings(found)) == [(first, 0, Standing.COPY), (first, 1, Standing.COPY)]
-    assert (found.verdict, found.detected, found.look.tests, found.look.models) == (Verdict.COPY, 2, 4, 3)
+    assert (found.verdict, found.detected, found.look.tests, found.look.models) == (Verdict.MARKED, 2, 4, 3)
     assert found.look.not_aligned == 2
     best = found.look.marks[0]
     assert found.look.bound(best) == pytest.approx(best.reading.log2_false_positive + np.log2(3 * 4))
@@ -171,3 +171,18 @@ def test_detect__opened_and_struck_models__count_like_settled_ones(world: CopyWo
     save_model(world.suspect(second).weights, file)
     found = {mark.reading.slot.miner for mark in world.detector().detect(file, align="never").look.found}
     assert found == {account("owner").address, account("thief").address}
+
+
+def test_detect__file_that_is_opened_and_not_settled__is_known_by_its_own_mark(
+    world: CopyWorld, tmp_path: Path
+) -> None:
+    """Then commit order and declared parents count for it, as for a settled one."""
+    first = world.won()
+    thief = world.opened_copy(first, change=lambda weights, _: weights)
+    heir = world.opened_copy(first, name="heir", parent=first, change=lambda weights, _: weights)
+    for task_id, verdict in ((thief, Verdict.COPY), (heir, Verdict.EXPLAINED)):
+        file = tmp_path / f"{task_id}"
+        save_model(world.suspect(task_id).weights, file)
+        found = world.detector().detect(file, align="never")
+        assert found.verdict is verdict
+        assert (task_id, 0, Standing.ITSELF) in standings(found)
