@@ -4,7 +4,8 @@ DlbcError
 ├── Refused              exit 1   the request can't be carried out; nothing was changed
 │   ├── BadInput                  a file, value or manifest is malformed or hostile
 │   ├── ContractRefused           the chain would revert; carries the decoded custom error
-│   └── NotFound                  no such task, model, account, block
+│   ├── NotFound                  no such task, model, account, block
+│   └── NotYet           exit 3   the task is not that far (`retryable`)
 ├── Usage                exit 2   the command line or configuration is wrong
 ├── TryLater             exit 3   the same call may succeed later (`retryable`)
 │   ├── ChainUnreachable
@@ -47,6 +48,13 @@ class ContractRefused(Refused):
         super().__init__(sentence)
         self.name = name
         self.arguments: Mapping[str, object] = args or {}
+
+
+class NotYet(Refused):
+    """The task is not that far: refused now, possible later; nothing was changed."""
+
+    exit_code = 3
+    retryable = True
 
 
 class Usage(DlbcError):

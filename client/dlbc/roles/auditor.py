@@ -20,7 +20,7 @@ from dlbc.core import seal
 from dlbc.core.cid import LocatorHasher, locator_of, to_cid
 from dlbc.core.difficulty import difficulty
 from dlbc.core.disputes import MAX_DISPUTED_SAMPLES
-from dlbc.core.errors import NotFound, Refused
+from dlbc.core.errors import NotFound, NotYet, Refused
 from dlbc.core.hashing import sha256
 from dlbc.core.manifest import MAX_MANIFEST_BYTES, Manifest, manifest_from_bytes, workload_of
 from dlbc.core.payouts import settlement
@@ -56,6 +56,7 @@ from dlbc.core.types import (
     Hash32,
     Locator,
     ModelOpened,
+    Phase,
     Round,
     Task,
     TaskId,
@@ -67,6 +68,7 @@ from dlbc.roles.artifacts import FETCH_SECONDS, fetch_sealed, write_atomically
 from dlbc.roles.copies import ALIGN_LIMIT, ORIGINAL_SECONDS, CopySearch
 from dlbc.roles.marks import check_no_other_mark, check_own_mark
 from dlbc.roles.models import Models
+from dlbc.roles.outcome import not_now
 
 MAX_EXAMINED = 4096
 """Samples whose logits are compared, at most."""
@@ -120,7 +122,8 @@ class Auditor:
         task, index = self._round(task_id, round_index)
         if self.chain.released(task_id, index) is None:
             phase = self.chain.phase(task_id).phase
-            raise Refused(f"task {task_id} is in {phase.label}: its test set is not released")
+            sentence = f"task {task_id} is in {phase.label}: its test set is not released"
+            raise not_now(phase, Phase.REVEALING, sentence)
         return _Audit(self, task_id, index, task, None).run_test_set()
 
     def _round(self, task_id: TaskId, round_index: int | None) -> tuple[Task, int]:
@@ -202,7 +205,7 @@ class _Audit:
                 raise Refused(
                     f"task {self.task_id} is {phase.label} and no model was opened: there is nothing to audit"
                 )
-            raise Refused(
+            raise NotYet(
                 f"task {self.task_id} is in {phase.label}: there is nothing to audit before its leader opens the model"
             )
         return opening, claim

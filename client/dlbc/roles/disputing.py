@@ -20,7 +20,7 @@ from dlbc.roles.cases import account_of
 from dlbc.roles.evidence import MAX_ATTACHMENT_BYTES, Attachment, Evidence, evidence_to_bytes, ground_names
 from dlbc.roles.grounds import NO_GROUND, grounds_of, speaks_against_the_test_set
 from dlbc.roles.loop import Report, unheard
-from dlbc.roles.outcome import Agree, Outcome, agreed
+from dlbc.roles.outcome import Agree, Outcome, agreed, not_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,11 @@ class Disputer:
         me, task = account_of(self.pool), self.chain.task(task_id)
         round_, phase = self.chain.round(task_id, task.round), self.chain.phase(task_id)
         if phase.phase is not Phase.CHALLENGE or self.chain.now() >= round_.challenge_end:
-            raise Refused(
+            raise not_now(
+                phase.phase,
+                Phase.CHALLENGE,
                 f"task {task_id} is in {phase.phase.label}: a claim can be disputed only during Challenge, between its "
-                "opening and the settlement or the vote"
+                "opening and the settlement or the vote",
             )
         if self.pool.has_filed(case_id(task_id, task.round, round_.leader), me):
             return Outcome(f"This account has disputed the claim of {round_.leader} already; nothing was sent.")
@@ -93,9 +95,11 @@ class Disputer:
         """
         me, task, phase = account_of(self.pool), self.chain.task(task_id), self.chain.phase(task_id)
         if phase.phase is not Phase.REVEALING or phase.due:
-            raise Refused(
+            raise not_now(
+                phase.phase,
+                Phase.REVEALING,
                 f"task {task_id} is in {phase.phase.label}: a test set can be impeached only during Revealing, right "
-                "after its release"
+                "after its release",
             )
         if self.pool.has_filed(case_id(task_id, task.round, ZERO_ADDRESS), me):
             return Outcome(f"This account has impeached the test set of task {task_id} already; nothing was sent.")

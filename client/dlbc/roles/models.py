@@ -10,7 +10,7 @@ from typing import Any
 from dlbc.core import watermark
 from dlbc.core.architecture import architecture_from_json, architecture_to_json
 from dlbc.core.canonical import to_bytes
-from dlbc.core.errors import BadInput, NotFound, Refused, VerificationFailed
+from dlbc.core.errors import BadInput, NotFound, NotYet, Refused, VerificationFailed
 from dlbc.core.hashing import sha256
 from dlbc.core.manifest import Manifest
 from dlbc.core.proofs import key_hash, verify_slot_path
@@ -55,7 +55,7 @@ class Models:
             phase = self.chain.phase(task_id).phase
             if phase.is_cold:
                 raise NotFound(f"task {task_id} is {phase.label}: round {index} has no winner, and so no model")
-            raise Refused(
+            raise NotYet(
                 f"task {task_id} is in {phase.label}: round {index} has no settled model to fetch yet; follow it with "
                 f"`dlbc task watch {task_id}`"
             )

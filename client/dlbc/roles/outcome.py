@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dlbc.core.types import Receipt, Wei
+from dlbc.core.errors import NotYet, Refused
+from dlbc.core.types import Phase, Receipt, Wei
 
 NOTHING = Wei(0)
 Agree = Callable[[str], None]
@@ -14,6 +15,15 @@ Agree = Callable[[str], None]
 
 def agreed(sentence: str) -> None:
     """An Agree that never objects."""
+
+
+def not_now(phase: Phase, wanted: Phase, sentence: str) -> Refused:
+    """The error for a call outside of its phase: NotYet if `wanted` is still to come in this round, else Refused.
+
+    After a strike nominating leads back to an opening, so from there everything is still to come.
+    """
+    is_ahead = phase < wanted or (phase is Phase.NOMINATING and wanted >= Phase.OPENING)
+    return NotYet(sentence) if is_ahead else Refused(sentence)
 
 
 @dataclass(frozen=True, slots=True)

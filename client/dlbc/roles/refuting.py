@@ -29,7 +29,7 @@ from dlbc.ports import Chain, Pool, Progress, Storage, Trainer, silent
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_manifest, fetch_test_set
 from dlbc.roles.cases import account_of
 from dlbc.roles.loop import Report, unheard
-from dlbc.roles.outcome import Agree, Outcome, agreed
+from dlbc.roles.outcome import Agree, Outcome, agreed, not_now
 
 REFUTER_SHARE = 3
 """A refuter gets the struck deposit divided by this (M-6)."""
@@ -113,8 +113,11 @@ class Refuter:
         task, phase = self.chain.task(task_id), self.chain.phase(task_id)
         released = self.chain.released(task_id, task.round)
         if phase.phase.is_cold or released is None:
-            raise Refused(
-                f"task {task_id} is in {phase.phase.label}: claims can be refuted from their reveal to their settlement"
+            raise not_now(
+                phase.phase,
+                Phase.REVEALING,
+                f"task {task_id} is in {phase.phase.label}: claims can be refuted from their reveal to their "
+                "settlement",
             )
         posted = self.chain.task_posted(task_id)
         manifest = fetch_manifest(self.storage, posted, timeout=self.fetch_seconds)
@@ -149,9 +152,11 @@ class Refuter:
             left = duration(round_.demand_end - self.chain.now())
             return Outcome(f"Sample {index} was demanded already, by {who}; it must be shown within {left}.")
         if phase.phase not in (Phase.OPENING, Phase.CHALLENGE) or phase.due or asked != round_.leader:
-            raise Refused(
+            raise not_now(
+                phase.phase,
+                Phase.OPENING,
                 f"task {task_id} is in {phase.phase.label}: a prediction can be demanded only of the leader, during "
-                "Opening and Challenge" + (f"; {asked} does not lead" if asked != round_.leader else "")
+                "Opening and Challenge" + (f"; {asked} does not lead" if asked != round_.leader else ""),
             )
         if not 0 <= index < round_.samples:
             raise BadInput(f"--sample: expected 0 to {round_.samples - 1}, found {index}")
