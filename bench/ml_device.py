@@ -1,9 +1,11 @@
-"""What a training device is worth, and whether it tells the truth: one JSON object on standard output.
+"""What a training device is worth, what marking costs there, and whether it tells the truth: one JSON object.
 
-    python bench/ml_device.py --device cuda        (or cpu; --samples and --epochs set the size of the larger net)
+    python bench/ml_device.py --device cuda        (or cpu; --seeds, --repeats, --samples set how long it takes)
 
-Marked and unmarked training alternate in one process, so their ratio is fair. Detection is computed by numpy and, in
-int64, by torch on the device, and must agree in every digit; predictions are compared sample by sample.
+A marked and an unmarked training take turns, epoch by epoch, in one process; the ratio is that of whole trainings, the
+median of several pairs. It holds what happens in epochs; what a run does once (keys to chips, the exact embedding)
+stands beside it. Detection is computed by numpy and, in int64, by torch on the device, and must agree in every digit;
+predictions are compared sample by sample.
 """
 
 from __future__ import annotations
@@ -12,30 +14,50 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean, median, quantiles, stdev
 from typing import Any
 
 import numpy as np
 import torch
+from dlbc.adapters.ml import training
 from dlbc.adapters.ml.checkpoint import Checkpoint
 from dlbc.adapters.ml.datasets import load_data
 from dlbc.adapters.ml.embed import Projector
 from dlbc.adapters.ml.evaluate import describe_device, pick_device, predict
 from dlbc.adapters.ml.families import build, initial_weights, load_weights, weights_of
-from dlbc.adapters.ml.training import Run, mark, split
+from dlbc.adapters.ml.training import PROJECT_EVERY, Run, mark, split
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture, parameters, tensor_shapes
 from dlbc.core.types import Address
 from dlbc.ports import Dataset, TrainJob
 from numpy.typing import NDArray
 
-DIGITS = {
-    "mlp": Architecture("mlp", (1, 8, 8), 10, (512, 256)),
-    "cnn": Architecture("cnn", (1, 8, 8), 10, (128,), (32, 64)),
-}
 LARGER = Architecture("cnn", (3, 32, 32), 10, (1024,), (64, 128, 256))
 ACCOUNT = Address("0x" + "11" * 20)
+
+
+@dataclass(frozen=True)
+class Net:
+    """A net and the training whose cost is measured."""
+
+    architecture: Architecture
+    epochs: int
+    samples: int | None = None
+    """Random images, so many; None: the digits."""
+
+
+NETS = {
+    "digits mlp": Net(Architecture("mlp", (1, 8, 8), 10, (512, 256)), 20),
+    "digits cnn": Net(Architecture("cnn", (1, 8, 8), 10, (128,), (32, 64)), 20),
+    "fashion cnn": Net(Architecture("cnn", (1, 28, 28), 10, (128,), (32, 64)), 3, 6_000),
+}
+BATCH = 128
+"""What `dlbc task init` writes."""
+SCHEDULES = {"while training": PROJECT_EVERY, "every 8 steps": 8, "at the start": 2**62}
+"""Optimiser steps from one projection to the next; whatever it is, the exact embedding ends a run."""
 
 
 class Quiet:
@@ -48,7 +70,7 @@ class Quiet:
         pass
 
 
-def job_for(architecture: Architecture, device: str, epochs: int, batch: int, rate: float) -> TrainJob:
+def job_for(architecture: Architecture, device: str, epochs: int, batch: int, rate: float, seed: int = 1) -> TrainJob:
     slots = watermark.slot_count(tensor_shapes(architecture))
     return TrainJob(
         work=Path(tempfile.mkdtemp(prefix="dlbc-bench-")),
@@ -58,11 +80,15 @@ def job_for(architecture: Architecture, device: str, epochs: int, batch: int, ra
         batch=batch,
         learning_rate=rate,
         device=device,
-        seed=1,
-        init_key=b"\x01" * 32,
-        slot_keys=tuple(bytes([slot + 2]) * 32 for slot in range(slots)),
+        seed=seed,
+        init_key=bytes([seed]) * 32,
+        slot_keys=tuple(bytes([seed, slot + 2]) * 16 for slot in range(slots)),
         payloads=tuple(watermark.payload(31337, ACCOUNT, 1, 0, ACCOUNT, slot) for slot in range(slots)),
     )
+
+
+def unmarked(job: TrainJob) -> TrainJob:
+    return replace(job, slot_keys=(), payloads=())
 
 
 def train(job: TrainJob, data: Dataset) -> Checkpoint:
@@ -71,50 +97,164 @@ def train(job: TrainJob, data: Dataset) -> Checkpoint:
     return run.to_the_end(Checkpoint("bench", weights=start, best=start))
 
 
-def digits(device: str) -> dict[str, Any]:
-    data = load_data("digits", seed=0)
+class TimedProjector(Projector):
+    """Takes the time of every projection where it happens, between steps that have filled the caches."""
+
+    seconds = 0.0
+
+    def project(self) -> None:
+        finish()
+        began = time.monotonic()
+        super().project()
+        finish()
+        self.seconds += time.monotonic() - began
+
+
+class Timed:
+    """A training whose epochs are timed one by one, without what comes between them: validation and checkpoints."""
+
+    def __init__(self, job: TrainJob, data: Dataset, projector: type[Projector] = Projector) -> None:
+        self.wall = self.cpu = 0.0
+        self._run = Run(job, pick_device(job.device), *split(data, job.seed), Quiet())
+        module = self._run.module
+        load_weights(module, initial_weights(job.architecture, job.init_key))
+        self._optimizer = torch.optim.AdamW(module.parameters(), lr=job.learning_rate, fused=True)
+        self.projector = projector(module, job.slot_keys, job.payloads) if job.slot_keys else None
+
+    def epoch(self, number: int) -> None:
+        wall, cpu = time.monotonic(), time.process_time()
+        self._run._epoch(number, self._optimizer, self.projector)  # brings the loss to the host: a GPU has finished
+        self.wall += time.monotonic() - wall
+        self.cpu += time.process_time() - cpu
+
+
+def finish() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def accuracy(net: Net, device: str, seeds: int) -> dict[str, Any]:
+    """Accuracy on held-out digits, %, over seeds that draw split, start, order and keys: unmarked, and marked when."""
+    percent: dict[str, list[float]] = {}
+    marks: dict[str, list[dict[str, Any]]] = {}
+    for seed in range(1, seeds + 1):
+        data = load_data("digits", seed=seed)
+        job = job_for(net.architecture, device, net.epochs, batch=64, rate=2e-3, seed=seed)
+        plain = train(unmarked(job), data.train).best
+        models = {"unmarked": copied(plain), "at the end": copied(plain)}
+        for label, every in SCHEDULES.items():
+            training.PROJECT_EVERY = every
+            models[label] = copied(train(job, data.train).best)
+        training.PROJECT_EVERY = PROJECT_EVERY
+        for label, weights in models.items():
+            if label != "unmarked":
+                marks.setdefault(label, []).extend(mark(weights, job))
+            right = predict(weights, net.architecture, data.test.x, device) == data.test.y
+            percent.setdefault(label, []).append(100 * float(right.mean()))
+    against = percent["unmarked"]
     found: dict[str, Any] = {}
-    for name, architecture in DIGITS.items():
-        job = job_for(architecture, device, epochs=20, batch=64, rate=2e-3)
-        for label, variant in (("unmarked", replace(job, slot_keys=(), payloads=())), ("marked", job)):
-            state = train(variant, data.train)
-            weights = {name: np.array(tensor) for name, tensor in state.best.items()}
-            marks = mark(weights, variant)
-            right = predict(weights, architecture, data.test.x, device) == data.test.y
-            found[f"{name} {label}"] = {
-                "accuracy": round(float(right.mean()), 4),
-                "seconds": round(state.seconds, 2),
-                "marks": marks,
+    for label, row in percent.items():
+        found[label] = {"mean": round(mean(row), 2), "sd": round(stdev(row), 2)}
+        if label != "unmarked":
+            gained = [marked - plain for marked, plain in zip(row, against, strict=True)]
+            found[label] |= {
+                "gain": round(mean(gained), 2),
+                "standard_error": round(stdev(gained) / seeds**0.5, 2),
+                "strength": round(mean(one["strength"] for one in marks[label]), 1),
+                "bits_wrong": sum(one["bits_wrong"] for one in marks[label]),
             }
     return found
 
 
-def larger(device: str, samples: int, epochs: int, repeats: int) -> dict[str, Any]:
-    """A CNN on random images whose class sets their mean: seconds an epoch, marked against unmarked."""
+def copied(weights: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    return {name: np.array(tensor) for name, tensor in weights.items()}
+
+
+def images(architecture: Architecture, samples: int) -> Dataset:
+    """Random images whose class sets their mean."""
     random = np.random.default_rng(0)
-    y = random.integers(0, LARGER.classes, samples)
-    x = random.standard_normal((samples, *LARGER.input_shape), dtype=np.float32)
+    y = random.integers(0, architecture.classes, samples)
+    x = random.standard_normal((samples, *architecture.input_shape), dtype=np.float32)
     x += (y[:, None, None, None] / 10).astype(np.float32)
-    data = Dataset(x, y)
-    job = job_for(LARGER, device, epochs, batch=256, rate=1e-3)
-    plain = replace(job, slot_keys=(), payloads=())
-    train(replace(plain, epochs=1), data)  # warms up allocator and kernels
-    seconds: dict[str, list[float]] = {"unmarked": [], "marked": []}
+    return Dataset(x, y)
+
+
+def overhead(net: Net, device: str, repeats: int) -> dict[str, Any]:
+    """Seconds an epoch, marked against unmarked."""
+    data = load_data("digits").train if net.samples is None else images(net.architecture, net.samples)
+    job = job_for(net.architecture, device, net.epochs, BATCH, rate=1e-3)
+    return measure(job, data, repeats)
+
+
+def measure(job: TrainJob, data: Dataset, repeats: int) -> dict[str, Any]:
+    jobs = {"unmarked": unmarked(job), "marked": job}
+    for variant in jobs.values():  # warms up allocator and kernels
+        train(replace(variant, epochs=1), data)
+    runs: dict[str, list[Timed]] = {label: [] for label in jobs}
     for _ in range(repeats):
-        seconds["unmarked"].append(train(plain, data).seconds / epochs)
-        state = train(job, data)
-        seconds["marked"].append(state.seconds / epochs)
-    weights = {name: np.array(tensor) for name, tensor in state.best.items()}
-    fastest = {label: min(times) for label, times in seconds.items()}  # what other processes disturbed least
+        for label, variant in jobs.items():
+            runs[label].append(Timed(variant, data))
+        for epoch in range(job.epochs):
+            for label in sorted(jobs, reverse=epoch % 2 == 0):
+                runs[label][-1].epoch(epoch)
+    pairs = list(zip(runs["marked"], runs["unmarked"], strict=True))
+    training_samples = len(split(data, job.seed)[0].y)
+    steps = -(-training_samples // min(job.batch, training_samples)) * job.epochs
+    projections = -(-steps // PROJECT_EVERY)
+    alone = Timed(job, data, TimedProjector)
+    for epoch in range(job.epochs):
+        alone.epoch(epoch)
+    assert isinstance(alone.projector, TimedProjector)
+    spent = alone.projector.seconds
+    module = build(job.architecture).to(pick_device(job.device))
+    weights = initial_weights(job.architecture, job.init_key)
     return {
-        "parameters": parameters(LARGER),
-        "samples": samples,
-        "seconds_an_epoch": {label: [round(value, 3) for value in times] for label, times in seconds.items()},
-        "marked_over_unmarked": round(fastest["marked"] / fastest["unmarked"], 3),
+        "parameters": parameters(job.architecture),
+        "samples": len(data.y),
+        "batch": job.batch,
+        "steps": steps,
+        "seconds_an_epoch": {
+            label: round(median(run.wall for run in found) / job.epochs, 4) for label, found in runs.items()
+        },
+        "pairs": repeats,
+        "marked_over_unmarked": spread([marked.wall / unmarked.wall for marked, unmarked in pairs]),
+        "marked_over_unmarked_in_cpu_time": spread([marked.cpu / unmarked.cpu for marked, unmarked in pairs]),
+        "projections": projections,
+        "milliseconds_a_projection": round(1000 * spent / projections, 3),
+        "projections_over_the_rest": round(spent / (alone.wall - spent), 4),
+        "milliseconds_once": {
+            "chips to the device": milliseconds(lambda: Projector(module, job.slot_keys, job.payloads)),
+            "exact embedding": milliseconds(lambda: mark(weights, job)),
+        },
+    }
+
+
+def spread(ratios: list[float]) -> dict[str, float]:
+    """Median and quartiles."""
+    low, middle, high = quantiles(ratios, n=4)
+    return {"median": round(middle, 4), "from": round(low, 4), "to": round(high, 4)}
+
+
+def milliseconds(work: Callable[[], object], repeats: int = 5) -> float:
+    times = []
+    for _ in range(repeats):
+        began = time.monotonic()
+        work()
+        times.append(time.monotonic() - began)
+    return round(1000 * median(times), 3)
+
+
+def larger(device: str, samples: int, epochs: int, repeats: int) -> dict[str, Any]:
+    """A CNN of 4.6 million parameters: what marking costs, and whether device and numpy agree."""
+    data = images(LARGER, samples)
+    job = job_for(LARGER, device, epochs, batch=256, rate=1e-3)
+    cost = measure(job, data, repeats)
+    weights = copied(train(job, data).best)
+    return cost | {
         "marks": mark(weights, job),
         "detection": compare_detection(weights, job, device),
         "projection": compare_projection(job, device),
-        "predictions": compare_predictions(weights, x[:4096], device),
+        "predictions": compare_predictions(weights, data.x[:4096], device),
     }
 
 
@@ -150,23 +290,23 @@ def detect_in_torch(
 
 
 def compare_projection(job: TrainJob, device: str) -> dict[str, float]:
-    """Largest difference between a projection on the device and in numpy, relative to the largest weight."""
-    weights = initial_weights(job.architecture, job.init_key)
+    """A projection on the device against numpy's: difference relative to the change; milliseconds in warm caches."""
+    start = initial_weights(job.architecture, job.init_key)
+    weights = {name: tensor.copy() for name, tensor in start.items()}
     module = build(job.architecture).to(pick_device(device))
     load_weights(module, weights)
     projector = Projector(module, job.slot_keys, job.payloads)
     projector.project()
     found = weights_of(module)
     mark(weights, job)
-    difference = max(
-        float(np.abs(found[name] - tensor).max() / max(np.abs(tensor).max(), 1e-30)) for name, tensor in weights.items()
-    )
-    began = time.monotonic()
-    for _ in range(20):
+    difference = sum(float(np.square(found[name] - tensor).sum()) for name, tensor in weights.items())
+    change = sum(float(np.square(start[name] - tensor).sum()) for name, tensor in weights.items())
+
+    def project() -> None:
         projector.project()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return {"largest_difference": difference, "milliseconds": round((time.monotonic() - began) * 50, 3)}
+        finish()
+
+    return {"relative_difference": round((difference / change) ** 0.5, 6), "milliseconds": milliseconds(project, 21)}
 
 
 def compare_predictions(weights: dict[str, NDArray[np.float32]], x: NDArray[np.float32], device: str) -> dict[str, int]:
@@ -187,16 +327,21 @@ def largest_slot() -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cuda", "cpu"), required=True)
+    parser.add_argument("--seeds", type=int, default=10, help="trainings of each digits net, to compare accuracy")
     parser.add_argument("--samples", type=int, help="samples of the larger net (20000 on cuda, 1500 on cpu)")
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2, help="epochs of the larger net")
+    parser.add_argument("--repeats", type=int, default=9, help="pairs of a marked and an unmarked training")
     options = parser.parse_args()
     samples = options.samples or (20_000 if options.device == "cuda" else 1_500)
     found = {
         "device": describe_device(pick_device(options.device)),
         "torch": torch.__version__,
-        "digits": digits(options.device),
-        "larger": larger(options.device, samples, options.epochs, options.repeats),
+        "threads": torch.get_num_threads(),
+        "accuracy": {
+            name: accuracy(net, options.device, options.seeds) for name, net in NETS.items() if net.samples is None
+        },
+        "overhead": {name: overhead(net, options.device, options.repeats) for name, net in NETS.items()},
+        "larger": larger(options.device, samples, options.epochs, max(3, options.repeats // 3)),
         "largest_slot": largest_slot(),
     }
     print(json.dumps(found, indent=1))

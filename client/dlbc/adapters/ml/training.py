@@ -27,7 +27,7 @@ from dlbc.ports import Dataset, TrainJob
 
 VALIDATION_SHARE = 10
 PROJECT_EVERY = 64
-"""Optimiser steps from one projection of the marks to the next, counted over all epochs; the last step has one too."""
+"""Optimiser steps from one projection of the marks to the next, over all epochs; the first marks the random start."""
 WARM_UP = 0.25
 WEIGHT_DECAY = 1e-2
 
@@ -174,6 +174,8 @@ class Run:
         order = order.to(self._y.device)
         total = torch.zeros((), device=self.device)
         for step in range(self._steps):
+            if projector is not None and (epoch * self._steps + step) % PROJECT_EVERY == 0:
+                projector.project()
             index = order[step * self._batch : (step + 1) * self._batch]
             x = self._x[index].to(self.device, non_blocking=True)
             y = self._y[index].to(self.device, non_blocking=True)
@@ -185,9 +187,6 @@ class Run:
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += loss.detach() * len(index)
-            done = epoch * self._steps + step + 1
-            if projector is not None and (done % PROJECT_EVERY == 0 or done == self._steps * self.job.epochs):
-                projector.project()
             if self.reports.is_due():
                 seen = min((step + 1) * self._batch, len(self._y))
                 self.reports.tell(epoch=epoch, loss=round(float(total) / seen, 6))
