@@ -66,21 +66,27 @@ def schedules(budget: int, lengths: tuple[int, ...], is_thin: bool) -> list[tupl
 
 
 def retraining(budget: int, lengths: tuple[int, ...], is_thin: bool) -> list[tuple[str, Recipe]]:
-    """The grid for those who begin (next to) afresh: all of `schedules` but the rate that never gets there."""
-    return [(name, recipe) for name, recipe in schedules(budget, lengths, is_thin) if recipe.rate != RATES[0]]
+    """The grid for those who begin (next to) afresh: `schedules` but for the rates that get there last or never."""
+    least = 1.0 if is_thin else 0.2
+    return [(name, recipe) for name, recipe in schedules(budget, lengths, is_thin) if recipe.rate >= least]
+
+
+def near_fresh(is_thin: bool) -> int:
+    """Attacks that have the whole grid of those who train afresh: the smallest shrinkings, and distillation."""
+    return 2 if is_thin else 3
 
 
 def plan(budget: int, lengths: tuple[int, ...], is_thin: bool) -> list[Attack]:
     """All attacks on one model; the thin grid keeps every kind.
 
-    Whoever keeps little or nothing of the weights has the whole grid of those who train afresh: the least of many noisy
-    runs is compared with the least of as many.
+    Whoever keeps little or nothing of the weights has the whole grid of those who train afresh, and that is gone
+    through `near_fresh` times, so that the least of many noisy runs is compared with the least of as many.
     """
     found = [
         Attack(FINE_TUNING[recipe.one_cycle], name, recipe) for name, recipe in schedules(budget, lengths, is_thin)
     ]
     constant = Recipe(budget)
-    cycles = [Recipe(length, one_cycle=True) for length in (lengths[1:2] if is_thin else lengths)]
+    cycles = [Recipe(length, one_cycle=True) for length in (lengths[-1:] if is_thin else lengths)]
     few = cycles[:1] if is_thin else cycles[1:3]
 
     def after(kind: str, label: str, amount: float, recipes: list[Recipe]) -> list[Attack]:
@@ -112,13 +118,13 @@ def plan(budget: int, lengths: tuple[int, ...], is_thin: bool) -> list[Attack]:
 
 def changed(attack: Attack, loot: Loot, problem: Problem, owner: str, seed: int) -> Weights:
     """The thief's weights before any training."""
-    random = np.random.default_rng([seed, len(attack.name)])
+    random = np.random.default_rng(list(secret(seed, attack.kind, attack.name)[:8]))
     weights = {name: np.array(tensor) for name, tensor in loot.marked.items()}
     if attack.kind == "prune":
         mask = kept_by_pruning(weights, attack.amount)
         return {name: tensor * mask[name] if name in mask else tensor for name, tensor in weights.items()}
     if attack.kind == "shrink and perturb":
-        fresh = initial_weights(problem.architecture, secret("perturbation", seed))
+        fresh = initial_weights(problem.architecture, secret("perturbation", seed, attack.name))
         return mixed(weights, fresh, attack.amount)
     if attack.kind == "mean-centre":
         return mean_centred(weights)
@@ -135,7 +141,7 @@ def changed(attack: Attack, loot: Loot, problem: Problem, owner: str, seed: int)
         mark.erase_opened(weights)
         return weights
     if attack.kind == "distil":
-        return initial_weights(problem.architecture, secret("student", seed))
+        return initial_weights(problem.architecture, secret("student", seed, attack.name))
     return weights
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -52,8 +53,8 @@ class Stolen:
     seed: int
     attack: Attack
     curve: list[Point]
-    removed: int | None
-    removed_blind: int | None
+    removed: float | None
+    removed_blind: float | None
 
 
 def estimate(cell: Cell, profile: Profile, processes: int) -> float:
@@ -67,7 +68,7 @@ def estimate(cell: Cell, profile: Profile, processes: int) -> float:
     schedules = attacks.retraining(setting.budget, setting.lengths, profile.is_thin)
     epochs = 3 * profile.seeds * setting.epochs + 2 * setting.epochs + 2 * setting.budget * profile.seeds
     epochs += setting.attacked * sum(len(attack.schemes) * (attack.recipe.epochs + 1) for attack in plan)
-    epochs += setting.attacked * sum(recipe.epochs for _, recipe in schedules)
+    epochs += setting.attacked * attacks.near_fresh(profile.is_thin) * sum(recipe.epochs for _, recipe in schedules)
     start, mark = initial_weights(one.architecture, bytes(32)), scheme_of("kss", one, "an estimate")
     learner = Learner(one, start, Recipe(2), 0, cell.place())
     threads = torch.get_num_threads()
@@ -142,13 +143,15 @@ def run(cell: Cell, profile: Profile, base_seed: int, pool: Executor, say: Say) 
     return found
 
 
-def removal(stolen: Sequence[tuple[Stolen, int | None]], scratch: Mapping[int, Least], budget: int) -> dict[str, Any]:
-    """E_remove and R over all attacks, over groups of them, and by kind, for each attacked model and for the worst.
+def removal(stolen: Sequence[tuple[Stolen, float | None]], scratch: Mapping[int, Least], budget: int) -> dict[str, Any]:
+    """E_remove and R over all attacks, over groups of them, and by kind: over all attacked models, and for each.
 
     stolen: with the epoch of removal. scratch: E_scratch by seed.
     """
 
-    def over(chosen: Sequence[tuple[Stolen, int | None]], most: int) -> dict[str, Any]:
+    scratch_of_all = metrics.least((each.epochs for each in scratch.values()), budget)
+
+    def over(chosen: Sequence[tuple[Stolen, float | None]], most: int) -> dict[str, Any]:
         removes, ratios, best = [], [], []
         for seed, afresh in scratch.items():
             mine = [one for one in chosen if one[0].seed == seed]
@@ -157,17 +160,20 @@ def removal(stolen: Sequence[tuple[Stolen, int | None]], scratch: Mapping[int, L
             ratios.append(metrics.ratio(remove, afresh))
             ways = [theft.attack for theft, removed in mine if removed == remove.epochs is not None]
             best.append(f"{ways[0].kind}: {ways[0].name}" if ways else None)
+        remove_of_all = metrics.least((each.epochs for each in removes), most)
         return {
-            "remove": [remove.epochs for remove in removes],
+            "remove": remove_of_all.epochs,
             "budget": most,
-            "scratch": [afresh.epochs for afresh in scratch.values()],
-            "ratios": [ratio.value if ratio.value is None else round(ratio.value, 2) for ratio in ratios],
-            "ratio": metrics.worst(ratios).to_json(),
+            "scratch": scratch_of_all.epochs,
+            "ratio": metrics.ratio(remove_of_all, scratch_of_all).to_json(),
+            "each_remove": [each.epochs for each in removes],
+            "each_scratch": [each.epochs for each in scratch.values()],
+            "each_ratio": [each.to_json() for each in ratios],
             "runs": len(chosen),
             "by": best,
         }
 
-    def of(kinds: Sequence[str]) -> list[tuple[Stolen, int | None]]:
+    def of(kinds: Sequence[str]) -> list[tuple[Stolen, float | None]]:
         return [one for one in stolen if one[0].attack.kind in kinds]
 
     kinds = list(dict.fromkeys(theft.attack.kind for theft, _ in stolen))
@@ -227,18 +233,19 @@ def _attack(
     owned: Mapping[tuple[str | None, Any], Owned],
     pool: Executor,
     say: Say,
-) -> tuple[list[Stolen], dict[tuple[str, int], list[tuple[int, float]]]]:
+) -> tuple[list[Stolen], dict[tuple[str, int], list[tuple[float, float]]]]:
     """Every attack on every attacked model of both schemes, and training afresh over the same grid."""
     setting = cell.problem().setting
     plan = attacks.plan(setting.budget, setting.lengths, profile.is_thin)
     grid = attacks.retraining(setting.budget, setting.lengths, profile.is_thin)
     other = seeds[1 % len(seeds)]
     jobs: list[tuple[str, int, Attack, Future[list[Point]]]] = []
-    fresh: dict[tuple[str, int], Future[list[tuple[int, float]]]] = {}
+    fresh: dict[tuple[str, int], Future[list[tuple[float, float]]]] = {}
     for seed in seeds[: setting.attacked]:
         highest = max(owned[scheme, seed].accuracy for scheme in SCHEMES) - TOLERANCE
-        for name, recipe in grid:
-            fresh[name, seed] = pool.submit(runs.retrain, cell, seed, recipe, highest)
+        for (name, recipe), again in product(grid, range(attacks.near_fresh(profile.is_thin))):
+            named = f"{name} ({again + 1})"
+            fresh[named, seed] = pool.submit(runs.retrain, cell, seed, named, recipe, highest)
         for scheme in SCHEMES:
             marked = owned[scheme, seed]
             loot = Loot(marked.weights, owned[scheme, other].weights, owned[scheme, "twin"].weights)
@@ -283,7 +290,7 @@ def _accuracies(owned: Mapping[tuple[str | None, Any], Owned], seeds: Sequence[i
     return found
 
 
-def _afterwards(owned: Mapping[tuple[str | None, Any], Owned], scheme: str, seed: int) -> int | None:
+def _afterwards(owned: Mapping[tuple[str | None, Any], Owned], scheme: str, seed: int) -> float | None:
     return metrics.embedded_at(owned[scheme, ("after", seed)].marks, owned[None, seed].accuracy)
 
 

@@ -63,15 +63,22 @@ class Learner:
             weight_decay=WEIGHT_DECAY * recipe.decay,
             fused=True,
         )
-        batch = problem.setting.batch
-        self._steps = -(-len(self._y) // batch)
+        self._batch = problem.setting.batch
+        self._steps = -(-len(self._y) // self._batch)
         self._targets = None if teacher is None else self._soft_labels(teacher)
 
-    def epochs(self) -> Iterator[int]:
-        """Trains; yields after each epoch its number, from 1."""
+    def epochs(self, parts: int = 1) -> Iterator[float]:
+        """Trains; yields after each of so many equal parts of an epoch how many epochs there were, from 1 / parts."""
+        ends = {round(self._steps * part / parts): part / parts for part in range(1, parts + 1)}
         for epoch in range(self.recipe.epochs):
-            self._epoch(epoch)
-            yield epoch + 1
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self._y))
+            places = torch.from_numpy(order).to(self.device)
+            self.module.train()
+            for step in range(self._steps):
+                self._step(epoch * self._steps + step, places[step * self._batch : (step + 1) * self._batch])
+                if step + 1 in ends:
+                    yield epoch + ends[step + 1]
+                    self.module.train()
 
     def weights(self) -> Weights:
         return weights_of(self.module)
@@ -90,23 +97,16 @@ class Learner:
                 right += int((logits.argmax(1) == self._test_y[start : start + 500]).sum())
         return right / len(self._test_y)
 
-    def _epoch(self, epoch: int) -> None:
-        self.module.train()
-        order = torch.from_numpy(np.random.default_rng([self.seed, epoch]).permutation(len(self._y))).to(self.device)
-        batch = self.problem.setting.batch
-        for step in range(self._steps):
-            index = order[step * batch : (step + 1) * batch]
-            for group in self._optimizer.param_groups:
-                group["lr"] = self._rate(epoch * self._steps + step)
-            self._optimizer.zero_grad(set_to_none=True)
-            logits = self.module(self._x[index])
-            loss = self._loss(logits, index)
-            if self.penalty is not None:
-                loss = loss + self.penalty(self.module)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
-            done = epoch * self._steps + step + 1
-            self.after_step(done, done == self._steps * self.recipe.epochs)
+    def _step(self, step: int, index: Tensor) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate(step)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(self.module(self._x[index]), index)
+        if self.penalty is not None:
+            loss = loss + self.penalty(self.module)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self.after_step(step + 1, step + 1 == self._steps * self.recipe.epochs)
 
     def _loss(self, logits: Tensor, index: Tensor) -> Tensor:
         if self._targets is None:

@@ -16,7 +16,7 @@ TOLERANCE = 0.01
 class Point:
     """A thief's model after `epoch` epochs of training."""
 
-    epoch: int
+    epoch: float
     accuracy: float
     is_silent: bool
     """The whole verifier, blind and after alignment, finds nothing."""
@@ -25,21 +25,22 @@ class Point:
     log2_chance: float = 0.0
     strength: float | None = None
     wrong: int | None = None
-    aligned_log2_chance: float = 0.0
+    aligned_log2_chance: float | None = None
+    """None, as what follows, where the mark was found blind and nobody had to align."""
     aligned_strength: float | None = None
     aligned_wrong: int | None = None
-    cosine: float = 0.0
+    cosine: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Least:
     """The fewest epochs that reached a goal; `epochs` of None says that none within `budget` did."""
 
-    epochs: int | None
+    epochs: float | None
     budget: int
 
     def __str__(self) -> str:
-        return f"> {self.budget}" if self.epochs is None else str(self.epochs)
+        return f"> {self.budget}" if self.epochs is None else f"{self.epochs:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Ratio:
         return f"{'> ' if self.is_lower_bound else ''}{self.value:.1f}"
 
 
-def removed_at(curve: Sequence[Point], floor: float, *, is_blind: bool = False) -> int | None:
+def removed_at(curve: Sequence[Point], floor: float, *, is_blind: bool = False) -> float | None:
     """The first epoch after which the verifier (its blind half alone) is silent and the model still worth having."""
     return next(
         (
@@ -70,12 +71,12 @@ def removed_at(curve: Sequence[Point], floor: float, *, is_blind: bool = False) 
     )
 
 
-def reached_at(accuracies: Sequence[tuple[int, float]], floor: float) -> int | None:
+def reached_at(accuracies: Sequence[tuple[float, float]], floor: float) -> float | None:
     """The first epoch of an (epoch, accuracy) curve at the floor or above."""
     return next((epoch for epoch, accuracy in accuracies if accuracy >= floor), None)
 
 
-def least(epochs: Iterable[int | None], budget: int) -> Least:
+def least(epochs: Iterable[float | None], budget: int) -> Least:
     """Over all runs of a grid."""
     found = [epoch for epoch in epochs if epoch is not None]
     return Least(min(found) if found else None, budget)
@@ -90,7 +91,9 @@ def ratio(remove: Least, scratch: Least) -> Ratio:
     return Ratio(remove.epochs / scratch.epochs)
 
 
-def embedded_at(marks: Sequence[tuple[int, bool, float]], unmarked: float, tolerance: float = TOLERANCE) -> int | None:
+def embedded_at(
+    marks: Sequence[tuple[float, bool, float]], unmarked: float, tolerance: float = TOLERANCE
+) -> float | None:
     """The epoch from which on the mark is in place, if the run ends no more than `tolerance` below unmarked.
 
     marks: (epoch, is embedded, accuracy) to the end of the run; unmarked: accuracy after as many epochs without a mark.
@@ -100,12 +103,6 @@ def embedded_at(marks: Sequence[tuple[int, bool, float]], unmarked: float, toler
     missing = [index for index, (_, is_in, _) in enumerate(marks) if not is_in]
     since = missing[-1] + 1 if missing else 0
     return marks[since][0] if since < len(marks) else None
-
-
-def worst(ratios: Sequence[Ratio]) -> Ratio:
-    """The smallest of several models' R; a bound counts with what it is at least."""
-    known = [ratio for ratio in ratios if ratio.value is not None]
-    return min(known, key=lambda ratio: (ratio.value, ratio.is_lower_bound)) if known else Ratio(None)
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def attack_curves(cells: Mapping[str, Any], path: Path) -> None:
                 colour = f"C{kinds.index(run['kind']) % 10}"
                 style = "--" if kinds.index(run["kind"]) >= 10 else "-"
                 curve = run["curve"]
-                found = [-min(pair) for pair in zip(curve["log2"], curve["aligned_log2"], strict=True)]
+                found = [-min(blind, aligned or 0.0) for blind, aligned in _evidence(curve)]
                 marker = "." if len(found) == 1 else None
                 drawing = {"color": colour, "linestyle": style, "linewidth": 0.7, "alpha": 0.7, "marker": marker}
                 evidence.plot(curve["epoch"], found, **drawing)
@@ -112,10 +112,14 @@ def _evidence_worth_having(found: Mapping[str, Any]) -> list[float]:
         if run["kind"] in RETRAINING:
             continue
         curve, floor = run["curve"], found["floors"][str(run["seed"])]
-        for accuracy, blind, aligned in zip(curve["accuracy"], curve["log2"], curve["aligned_log2"], strict=True):
+        for accuracy, (blind, aligned) in zip(curve["accuracy"], _evidence(curve), strict=True):
             if accuracy >= floor:
-                evidence.append(-min(blind, aligned))
+                evidence.append(-min(blind, aligned or 0.0))
     return evidence
+
+
+def _evidence(curve: Mapping[str, Any]) -> list[tuple[float, float | None]]:
+    return list(zip(curve["log2"], curve["aligned_log2"], strict=True))
 
 
 def tails(series: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:

@@ -33,6 +33,8 @@ class Setting:
     learning_rate: float = 2e-3
     samples: int | None = None
     tests: int | None = None
+    parts: int = 1
+    """Times an epoch that thieves and retrainers look at what they have; more where an epoch has few steps."""
     attacked: int = 1
     """Models that are attacked, of the first seeds."""
     target: str = ""
@@ -55,7 +57,7 @@ class Problem:
         return f"{self.dataset}/{self.family}"
 
 
-DIGITS: dict[str, Any] = {"epochs": 20, "budget": 24, "lengths": (2, 4, 6, 8, 12, 20)}
+DIGITS: dict[str, Any] = {"epochs": 20, "budget": 24, "lengths": (2, 4, 6, 8, 12, 20), "parts": 2}
 FASHION: dict[str, Any] = {
     "epochs": 8,
     "budget": 12,
@@ -93,21 +95,24 @@ QUICK = {
         {"input_shape": [1, 8, 8], "hidden": [512, 256]},
         epochs=10,
         budget=8,
-        lengths=(2, 4, 8),
+        parts=2,
+        lengths=(4, 8),
         target="linears.1.weight",
     ),
     ("digits", "cnn"): Setting(
         {"input_shape": [1, 8, 8], "channels": [32, 64], "hidden": [128]},
         epochs=10,
         budget=8,
-        lengths=(2, 4, 8),
+        parts=2,
+        lengths=(4, 8),
         target="convs.1.weight",
     ),
     ("digits", "transformer"): Setting(
         {"input_shape": [1, 4, 16], "width": 64, "heads": 4, "layers": 2},
-        epochs=8,
-        budget=10,
-        lengths=(5, 10),
+        epochs=6,
+        budget=8,
+        parts=2,
+        lengths=(8,),
         target="blocks.1.down.weight",
     ),
 }
@@ -169,5 +174,6 @@ def described(one: Problem) -> dict[str, Any]:
         "learning_rate": one.setting.learning_rate,
         "weight_decay": WEIGHT_DECAY,
         "attack_budget_epochs": one.setting.budget,
+        "looks_an_epoch": one.setting.parts,
         "one_cycle_lengths": list(one.setting.lengths),
     }

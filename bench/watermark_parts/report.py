@@ -58,15 +58,19 @@ def columns(curve: Sequence[Point]) -> dict[str, list[Any]]:
         "epoch": [point.epoch for point in curve],
         "accuracy": [round(point.accuracy, 4) for point in curve],
         "log2": [round(point.log2_chance, 1) for point in curve],
-        "aligned_log2": [round(point.aligned_log2_chance, 1) for point in curve],
+        "aligned_log2": [_rounded(point.aligned_log2_chance, 1) for point in curve],
         "wrong_bits": [point.wrong for point in curve],
         "aligned_wrong_bits": [point.aligned_wrong for point in curve],
-        "cosine": [round(point.cosine, 3) for point in curve],
+        "cosine": [_rounded(point.cosine, 3) for point in curve],
     }
     if any(point.strength is not None for point in curve):
-        found["strength"] = [round(point.strength or 0.0, 2) for point in curve]
-        found["aligned_strength"] = [round(point.aligned_strength or 0.0, 2) for point in curve]
+        found["strength"] = [_rounded(point.strength, 2) for point in curve]
+        found["aligned_strength"] = [_rounded(point.aligned_strength, 2) for point in curve]
     return found
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def table(cells: Mapping[str, Any]) -> str:
@@ -116,19 +120,16 @@ def _range(values: Sequence[float]) -> str:
     return low if low == high else f"{low}–{high}"
 
 
-def _epochs(values: Sequence[int | None]) -> str:
+def _epochs(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return f"{len(values) - len(known)} of {len(values)} never"
-    return _range_of_whole(known)
-
-
-def _range_of_whole(values: Sequence[int]) -> str:
-    return str(min(values)) if min(values) == max(values) else f"{min(values)}–{max(values)}"
+    low, high = f"{min(known):g}", f"{max(known):g}"
+    return low if low == high else f"{low}–{high}"
 
 
 def _least(found: Mapping[str, Any], what: str) -> str:
-    return ", ".join(str(Least(epochs, found["budget"])) for epochs in found[what])
+    return str(Least(found[what], found["budget"]))
 
 
 def _ratio(found: Mapping[str, Any]) -> str:

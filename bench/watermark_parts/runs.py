@@ -47,8 +47,8 @@ class Owned:
     """A finished training run. `marks`: (epoch, is embedded, accuracy) if it had stopped there, from epoch 0."""
 
     weights: Weights
-    accuracies: list[tuple[int, float]]
-    marks: list[tuple[int, bool, float]] = field(default_factory=list)
+    accuracies: list[tuple[float, float]]
+    marks: list[tuple[float, bool, float]] = field(default_factory=list)
     reading: Reading | None = None
 
     @property
@@ -69,6 +69,11 @@ def worker_pool(processes: int) -> Iterator[Executor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def drawn(*parts: object) -> int:
+    """A seed for the order of the data: every run has its own, so that one lucky order does not help them all."""
+    return int.from_bytes(secret("order", *parts)[:4], "big")
 
 
 def owner_name(scheme_name: str, seed: int) -> str:
@@ -93,7 +98,9 @@ def train_owner(
     learner = Learner(one, start, Recipe(epochs or one.setting.epochs, one_cycle=True), seed, device)
     if mark is not None:
         mark.attach(learner)
-    accuracies, marks, weights = [], [], start
+    accuracies: list[tuple[float, float]] = []
+    marks: list[tuple[float, bool, float]] = []
+    weights = start
     if mark is not None:
         weights = {name: np.array(tensor) for name, tensor in start.items()}
         mark.finish(weights)
@@ -144,9 +151,8 @@ def attack(cell: Cell, scheme_name: str, seed: int, what: Attack, loot: Loot, fl
     owner = owner_name(scheme_name, seed)
     mark = scheme(scheme_name, one, owner)
     start = changed(what, loot, one, owner, seed)
-    learner = Learner(
-        one, start, what.recipe, seed + 2000, device, teacher=loot.marked if what.kind == "distil" else None
-    )
+    teacher = loot.marked if what.kind == "distil" else None
+    learner = Learner(one, start, what.recipe, drawn(seed, scheme_name, what.kind, what.name), device, teacher=teacher)
     rival = scheme(scheme_name, one, "a thief") if what.kind == "overwrite" else None
     if rival is not None:
         rival.attach(learner, what.amount)
@@ -155,9 +161,9 @@ def attack(cell: Cell, scheme_name: str, seed: int, what: Attack, loot: Loot, fl
     if what.kind == "prune":
         _keep_zeros(learner, start)
     curve = [point(0, learner.accuracy(), mark, start, loot.marked, one)]
-    for epoch in learner.epochs():
-        if removed_at(curve, floor) is not None:
-            break
+    if removed_at(curve, floor) is not None:
+        return curve
+    for epoch in learner.epochs(one.setting.parts):
         weights = learner.weights()
         if not all(np.isfinite(tensor).all() for tensor in weights.values()):
             break
@@ -165,14 +171,18 @@ def attack(cell: Cell, scheme_name: str, seed: int, what: Attack, loot: Loot, fl
             rival.finish(weights, what.amount)
             learner.load(weights)
         curve.append(point(epoch, learner.accuracy(), mark, weights, loot.marked, one))
+        if removed_at(curve, floor) is not None:
+            break
     return curve
 
 
 def point(
-    epoch: int, accuracy: float, mark: Scheme, weights: Weights, original: Mapping[str, Any], one: Problem
+    epoch: float, accuracy: float, mark: Scheme, weights: Weights, original: Mapping[str, Any], one: Problem
 ) -> Point:
-    """The whole verifier: blind, then in the original's frame."""
+    """The whole verifier: blind, then in the original's frame. Between epochs it aligns only what it found silent."""
     blind = mark.read(weights)
+    if blind.is_blind and epoch % 1:
+        return Point(epoch, accuracy, False, False, blind.log2_chance, blind.strength, blind.wrong)
     alignment = align(weights, original, one.architecture)
     aligned = mark.read(alignment.weights)
     return Point(
@@ -190,13 +200,13 @@ def point(
     )
 
 
-def retrain(cell: Cell, seed: int, recipe: Recipe, floor: float) -> list[tuple[int, float]]:
-    """Accuracy by epoch of training from fresh weights; ends at the floor."""
+def retrain(cell: Cell, seed: int, name: str, recipe: Recipe, floor: float) -> list[tuple[float, float]]:
+    """Accuracy by epoch of training from fresh weights; ends at the floor. `name` draws weights and order."""
     one = cell.problem()
-    start = initial_weights(one.architecture, secret("retrain", seed))
-    learner = Learner(one, start, recipe, seed + 3000, cell.place())
+    start = initial_weights(one.architecture, secret("retrain", seed, name))
+    learner = Learner(one, start, recipe, drawn(seed, "retrain", name), cell.place())
     accuracies = []
-    for epoch in learner.epochs():
+    for epoch in learner.epochs(one.setting.parts):
         accuracies.append((epoch, learner.accuracy()))
         if accuracies[-1][1] >= floor:
             break

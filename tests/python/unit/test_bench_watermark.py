@@ -32,7 +32,7 @@ sys.path.append(str(ROOT / "bench"))
 from watermark_parts import attacks, cells, metrics, problems, report, tails  # noqa: E402
 from watermark_parts.attacks import Attack, Loot  # noqa: E402
 from watermark_parts.learner import Learner, Recipe, Weights, accuracy_of  # noqa: E402
-from watermark_parts.metrics import Least, Point, Ratio  # noqa: E402
+from watermark_parts.metrics import Least, Point  # noqa: E402
 from watermark_parts.problems import Problem, Setting  # noqa: E402
 from watermark_parts.schemes import (  # noqa: E402
     KeyedSpreadSpectrum,
@@ -252,6 +252,16 @@ def test_pixels__rearranged__are_all_there() -> None:
     assert list(range(8)) == problems.rearranged(image, (1, 2, 8))[0, 0, 0].tolist()
 
 
+def test_learner__parts_of_an_epoch__change_nothing_but_how_often_it_tells() -> None:
+    """40 samples in batches of 16 are three steps: halves end after two and three of them."""
+    problem = problem_for("mlp")
+    whole, halves = (Learner(problem, weights_for("mlp"), Recipe(2), 4, CPU) for _ in range(2))
+    assert list(whole.epochs()) == [1, 2]
+    assert list(halves.epochs(2)) == [0.5, 1, 1.5, 2]
+    for name, tensor in whole.weights().items():
+        np.testing.assert_array_equal(tensor, halves.weights()[name])
+
+
 def test_learner__equal_seeds__train_alike_and_accuracy_is_of_the_test_set() -> None:
     """Owners, thieves and retrainers are compared epoch by epoch, so nothing but the seed may decide."""
     problem = problem_for("cnn")
@@ -321,15 +331,8 @@ def test_embedding__from_the_epoch_on_that_it_stays__counts(
     assert expected == metrics.embedded_at(marks, unmarked)
 
 
-def test_worst_ratio__of_several_models__is_the_smallest_that_is_known() -> None:
-    """A measured ratio comes before an equal lower bound; with nothing known nothing is said."""
-    found = [Ratio(2.0, is_lower_bound=True), Ratio(None), Ratio(2.0), Ratio(3.0)]
-    assert Ratio(2.0) == metrics.worst(found)
-    assert Ratio(None) == metrics.worst([Ratio(None)])
-
-
-def test_removal__two_attacked_models__keeps_the_worst_and_names_the_way() -> None:
-    """R is formed for each model with its own E_scratch, then the smallest is told."""
+def test_removal__two_attacked_models__is_the_least_of_both_and_names_the_way() -> None:
+    """R divides the least over all models by the least over all models, and stands for each beside it."""
     attack = Attack("prune", "90%", Recipe(8))
     quantise = Attack("quantise", "int8", Recipe(0))
     stolen = [
@@ -338,11 +341,14 @@ def test_removal__two_attacked_models__keeps_the_worst_and_names_the_way() -> No
         (cells.Stolen("kss", 1, attack, [], None, None), None),
     ]
     found = cells.removal(stolen, {0: Least(3, 8), 1: Least(2, 8)}, 8)
-    assert found["all"]["remove"] == [6, None]
-    assert found["all"]["ratios"] == [2.0, 4.0]
-    assert found["all"]["ratio"] == {"value": 2.0, "is_lower_bound": False}
+    assert found["all"]["each_remove"] == [6, None]
+    assert found["all"]["each_ratio"] == [
+        {"value": 2.0, "is_lower_bound": False},
+        {"value": 4.0, "is_lower_bound": True},
+    ]
+    assert found["all"]["ratio"] == {"value": 3.0, "is_lower_bound": False}
     assert found["all"]["by"] == ["prune: 90%", None]
-    assert found["fine_tuning"]["ratio"] == {"value": 2.67, "is_lower_bound": True}
+    assert found["fine_tuning"]["ratio"] == {"value": 4.0, "is_lower_bound": True}
     assert found["by_kind"]["quantise"]["ratio"]["value"] is None
 
 
