@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import urllib.request
 from pathlib import Path
+from tempfile import mkdtemp
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Any
@@ -16,6 +18,8 @@ from dlbc.adapters.devnet.anvil import find_anvil
 
 ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS = 20.0
+PAST_STATES = "64"
+"""Without a limit the suite leaves 13 GB of old states in the home folder."""
 
 PRIVATE_KEYS = [
     "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
@@ -41,6 +45,7 @@ class Anvil:
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._flags = flags
+        self._cache = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Anvil:
@@ -51,7 +56,8 @@ class Anvil:
         self.stop()
 
     def start(self) -> None:
-        """Starts the node on its port; returns when it answers."""
+        """Starts the node on its port; returns when it answers. What it keeps of the past is in a folder of its own."""
+        self._cache = mkdtemp(prefix="dlbc-anvil-")
         command = [
             str(find_anvil(os.environ, ROOT)),
             "--host",
@@ -59,6 +65,7 @@ class Anvil:
             "--port",
             str(self.port),
             "--silent",
+            *("--cache-path", self._cache, "--max-persisted-states", PAST_STATES),
             *self._flags,
         ]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -79,6 +86,7 @@ class Anvil:
             self._process.kill()
             self._process.wait()
             self._process = None
+            shutil.rmtree(self._cache, ignore_errors=True)
 
     def rpc(self, method: str, *params: object) -> Any:
         """The result of one request; RuntimeError with the node's message if it refuses."""
