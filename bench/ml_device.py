@@ -73,7 +73,7 @@ class Quiet:
 def job_for(architecture: Architecture, device: str, epochs: int, batch: int, rate: float, seed: int = 1) -> TrainJob:
     slots = watermark.slot_count(tensor_shapes(architecture))
     return TrainJob(
-        work=Path(tempfile.mkdtemp(prefix="dlbc-bench-")),
+        work=Path(tempfile.gettempdir()),
         architecture=architecture,
         shards=(),
         epochs=epochs,
@@ -92,9 +92,11 @@ def unmarked(job: TrainJob) -> TrainJob:
 
 
 def train(job: TrainJob, data: Dataset) -> Checkpoint:
+    """One whole run, in a work folder that is gone afterwards."""
     start = initial_weights(job.architecture, job.init_key)
-    run = Run(job, pick_device(job.device), *split(data, job.seed), Quiet())
-    return run.to_the_end(Checkpoint("bench", weights=start, best=start))
+    with tempfile.TemporaryDirectory(prefix="dlbc-bench-") as work:
+        run = Run(replace(job, work=Path(work)), pick_device(job.device), *split(data, job.seed), Quiet())
+        return run.to_the_end(Checkpoint("bench", weights=start, best=start))
 
 
 class TimedProjector(Projector):
