@@ -5,10 +5,10 @@
 
 Wrong keys, each with a payload of its own, read marked and unmarked models of every family and weights made to be hard:
 all equal, heavy-tailed, one weight in a thousand that outweighs the rest. Then each of many small marked models is
-suspected of being a copy of each other one, aligned to it and read with its keys: models from initial weights of their
-own, and models that share them. At every level s the share of strengths at s or above is held against exp(-s²/2) by an
-exact binomial test; exits 1 if the bound is broken at a significance of one in a million over all levels of a series,
-or if anything reaches the threshold that accuses.
+suspected of being a copy of each other one, aligned to it and read with keys that mark that one: models from initial
+weights of their own, and models that share them. At every level s the share of strengths at s or above is held against
+exp(-s²/2) by an exact binomial test; exits 1 if the bound is broken at a significance of one in a million over all
+levels of a series, or if anything reaches the threshold that accuses.
 """
 
 from __future__ import annotations
@@ -145,13 +145,21 @@ def _owner(index: int, seed: int) -> str:
 
 
 def pairs(cell: Cell, models: list[Weights], first: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """S of owner `first`'s keys, every slot, in all other models: as they are, and aligned to the owner's."""
+    """S of the mark of model `first` in each other one, every slot: as it is, and aligned to the marked original.
+
+    The original is marked anew for every suspect, so that no key is read twice: the binomial test needs strengths that
+    don't depend on one another, and suspects from the same initial weights are nearly the same model.
+    """
     one = cell.problem()
-    mark = scheme("kss", one, _owner(first, seed))
-    assert isinstance(mark, KeyedSpreadSpectrum)
     blind, aligned = [], []
-    for suspect in models[:first] + models[first + 1 :]:
-        restored = align(suspect, models[first], one.architecture).weights
+    for other, suspect in enumerate(models):
+        if other == first:
+            continue
+        mark = scheme("kss", one, f"pair {first}, {other} of {seed}")
+        assert isinstance(mark, KeyedSpreadSpectrum)
+        original = {name: np.array(tensor) for name, tensor in models[first].items()}
+        mark.finish(original)
+        restored = align(suspect, original, one.architecture).weights
         for slot, (key, payload) in enumerate(zip(mark.keys, mark.payloads, strict=True)):
             blind.append(watermark.detect(suspect, key, slot, payload).strength)
             aligned.append(watermark.detect(restored, key, slot, payload).strength)

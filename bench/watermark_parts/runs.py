@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from watermark_parts.learner import Learner, Recipe, Weights, accuracy_of
 from watermark_parts.metrics import TOLERANCE, Point, removed_at
 from watermark_parts.problems import Problem, problem
 from watermark_parts.schemes import Reading, Scheme, scheme, secret
+
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,22 @@ def limit_threads() -> None:
 
 @contextmanager
 def worker_pool(processes: int) -> Iterator[Executor]:
-    """A pool for the runs; after an error or an interrupt nothing that waits is started any more."""
+    """A pool for the runs; after an error or an interrupt nothing that waits is started any more.
+
+    Its processes read the environment before numpy is there: threads of its matrix products would only wait for cores.
+    """
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
     pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), initializer=limit_threads)
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def drawn(*parts: object) -> int:
