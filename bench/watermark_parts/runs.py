@@ -22,7 +22,6 @@ from watermark_parts.metrics import TOLERANCE, Point, removed_at
 from watermark_parts.problems import Problem, problem
 from watermark_parts.schemes import Reading, Scheme, scheme, secret
 
-
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
