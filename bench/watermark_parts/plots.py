@@ -10,7 +10,8 @@ from typing import Any
 from watermark_parts.attacks import RETRAINING
 
 LINEAR_EVIDENCE = 128
-"""Bits up to which the evidence axis is linear; it is logarithmic beyond."""
+"""Bits up to which the evidence axis of our mark is linear; it is logarithmic beyond."""
+TICKS = (0, 80, 128, 300, 1000, 3000)
 
 
 def can_plot() -> bool:
@@ -39,7 +40,9 @@ def attack_curves(cells: Mapping[str, Any], path: Path) -> None:
                 accuracy.plot(curve["epoch"], [100 * value for value in curve["accuracy"]], **drawing)
             for bits in (80, 128) if scheme == "kss" else (32,):
                 evidence.axhline(bits, color="black", linewidth=0.8, linestyle=":")
-            evidence.set_yscale("symlog", linthresh=LINEAR_EVIDENCE)
+            if scheme == "kss":
+                evidence.set_yscale("symlog", linthresh=LINEAR_EVIDENCE)
+                evidence.set_yticks(TICKS, [str(tick) for tick in TICKS])
             evidence.set_ylim(bottom=0)
             for floor in cell[scheme]["floors"].values():
                 accuracy.axhline(100 * floor, color="black", linewidth=0.8, linestyle=":")
