@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -60,8 +61,21 @@ class Owned:
 
 
 def limit_threads() -> None:
-    """What every process of the pool starts with: the runs are small, so each has one core."""
+    """The runs are small, so each has one core."""
     torch.set_num_threads(1)
+
+
+def _begin_worker() -> None:
+    """What every process of the pool starts with; it ends with the benchmark, however that ends."""
+    limit_threads()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager
@@ -72,7 +86,7 @@ def worker_pool(processes: int) -> Iterator[Executor]:
     """
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
-    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), initializer=limit_threads)
+    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)
     try:
         yield pool
     finally:
