@@ -100,6 +100,7 @@ class KeyedSpreadSpectrum:
 
     def attach(self, learner: Learner, factor: float = 1.0) -> None:
         projector = Projector(learner.module, self.keys, self.payloads)
+        projector.project()  # the start is marked, as the trainer does
 
         def after_step(step: int, is_last: bool) -> None:
             if is_last or step % PROJECT_EVERY == 0:
