@@ -328,7 +328,7 @@ def largest_slot() -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cuda", "cpu"), required=True)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cpu")
     parser.add_argument("--seeds", type=int, default=10, help="trainings of each digits net, to compare accuracy")
     parser.add_argument("--samples", type=int, help="samples of the larger net (20000 on cuda, 1500 on cpu)")
     parser.add_argument("--epochs", type=int, default=2, help="epochs of the larger net")
