@@ -18,6 +18,7 @@ of a transformer depends on the last bits of a machine's arithmetic.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from scipy.optimize import linear_sum_assignment
 
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture, tensor_shapes
-from dlbc.core.errors import VerificationFailed
+from dlbc.core.errors import BadInput, VerificationFailed
 from dlbc.core.stream import turned_back
 from dlbc.core.symmetry import Layer, Segment, Symmetry, symmetry_of
 from dlbc.core.watermark import Weights
@@ -35,6 +36,10 @@ SWEEPS = 3
 """Times that rows and columns are brought to length in turn."""
 MAX_PASSES = 3
 """Times that the groups are gone through: the first sees only what came before a group, the next ones everything."""
+MAX_UNITS = 8192
+"""Of a group that is aligned: the cosines of so many with so many take 0.5 GiB, several times."""
+MAX_WEIGHTS = 2**27
+"""Of a layer that is aligned: 1 GiB in float64, several times."""
 _ROW_STEPS = 2**15
 _GRID = 2**12
 _GRID_MOST = 2**16
@@ -58,7 +63,8 @@ def align(suspect: Weights, original: Weights, architecture: Architecture) -> Al
     """Brings `suspect` as close to `original` as the symmetries of the architecture allow.
 
     Both: float32 arrays by name, finite, with exactly the shapes of the architecture (check_model has compared them).
-    Raises VerificationFailed if the shapes differ, BadInput for a family whose symmetries are not known.
+    Raises VerificationFailed if the shapes differ, BadInput for a family whose symmetries are not known and for layers
+    above MAX_UNITS and MAX_WEIGHTS: strangers choose architectures, and an auditor's memory is not theirs to fill.
     """
     shapes = tensor_shapes(architecture)
     for weights in (suspect, original):
@@ -69,6 +75,7 @@ def align(suspect: Weights, original: Weights, architecture: Architecture) -> Al
                 f"alignment: expected the tensors of the {architecture.family}, found others: {differing[0][:60]}"
             )
     symmetry = symmetry_of(architecture)
+    _check_size(symmetry, shapes)
     if symmetry.stream is not None:
         suspect = turned_back(suspect, original, architecture)
     layers = [_Pair(layer, suspect, original) for layer in symmetry.layers]
@@ -83,6 +90,16 @@ def align(suspect: Weights, original: Weights, architecture: Architecture) -> Al
         cosines.append(cosine)
         sizes.append(tensor.size)
     return Alignment(aligned, float(np.average(cosines, weights=sizes)) if sizes else 0.0)
+
+
+def _check_size(symmetry: Symmetry, shapes: dict[str, tuple[int, ...]]) -> None:
+    for layer in symmetry.layers:
+        units, size = layer.out.units if layer.out.group else 0, prod(shapes[layer.weight])
+        if units > MAX_UNITS or size > MAX_WEIGHTS:
+            raise BadInput(
+                f"alignment: expected at most {MAX_UNITS} units and {MAX_WEIGHTS} weights in a layer, "
+                f"found {units} and {size} in {layer.weight}"
+            )
 
 
 def _orders(symmetry: Symmetry, layers: list[_Pair]) -> Orders:
@@ -107,13 +124,11 @@ class _Pair:
     def __init__(self, layer: Layer, suspect: Weights, original: Weights) -> None:
         self.layer = layer
         self._shape = np.shape(original[layer.weight])
-        self._original = self._canonical(original[layer.weight]) * _signs(layer, original)[:, None, None]
-        self._suspect = self._canonical(suspect[layer.weight]) * _signs(layer, suspect)[:, None, None]
         self._signs = _signs(layer, original)
-        row = (np.arange(self._original[0].size if not layer.is_transposed else _columns(self._shape)) % 2) == 0
-        plain = np.broadcast_to(row.reshape(self._shape[1:]), self._shape)
-        self._plain = self._canonical(plain).reshape(self._shape[layer.out_axis], -1).astype(np.float64)
+        self._original = self._canonical(original[layer.weight]) * self._signs[:, None, None]
+        self._suspect = self._canonical(suspect[layer.weight]) * _signs(layer, suspect)[:, None, None]
         self._target = _unit_rows(self._original.reshape(len(self._original), -1))
+        self._plain = self._columns_without_carriers()
 
     def is_readable(self, orders: Orders, stream: str | None) -> bool:
         """Whether the order of everything that the layer reads is known."""
@@ -150,15 +165,18 @@ class _Pair:
             rows = _unit_rows(rows * spread)
         return rows
 
-    def _canonical(self, tensor: NDArray[Any]) -> NDArray[Any]:
+    def _columns_without_carriers(self) -> Rows:
+        """1 where nothing is carried, else 0: one row for all units, or one each where they stand in the columns."""
+        even = (np.arange(prod(self._shape[1:])) % 2 == 0).reshape(1, *self._shape[1:])
+        if self.layer.is_transposed:
+            even = np.broadcast_to(even, self._shape)
+        canonical = self._canonical(even)
+        return canonical.reshape(len(canonical), -1)
+
+    def _canonical(self, tensor: NDArray[Any]) -> Rows:
         """[out, in, everything else]."""
         moved = np.moveaxis(tensor, (self.layer.out_axis, self.layer.in_axis), (0, 1))
-        values = moved.reshape(moved.shape[0], moved.shape[1], -1)
-        return values if values.dtype == np.bool_ else values.astype(np.float64)
-
-
-def _columns(shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape[1:], dtype=np.int64))
+        return np.asarray(moved.reshape(moved.shape[0], moved.shape[1], -1), np.float64)
 
 
 def _signs(layer: Layer, weights: Weights) -> NDArray[np.float64]:

@@ -42,10 +42,15 @@ def turned_back(suspect: Weights, original: Weights, architecture: Architecture)
             np.asarray(weights[f"{prefix}.norm2.weight"], np.float64) for weights in (suspect, original)
         )
         safe = np.where(np.abs(scale_original) > 1e-3, scale_original, 1.0)
-        turned[f"{prefix}.up.weight"] = ((up * scale) @ turn / safe).astype(np.float32)
-        down = turn.T @ (down - down.mean(axis=0))
-        turned[f"{prefix}.down.weight"] = down.astype(np.float32)
+        turned[f"{prefix}.up.weight"] = _to_float32((up * scale) @ turn / safe)
+        turned[f"{prefix}.down.weight"] = _to_float32(turn.T @ (down - down.mean(axis=0)))
     return turned
+
+
+def _to_float32(values: Values) -> NDArray[np.float32]:
+    """What is too large becomes the largest: a suspect's scales are a stranger's numbers."""
+    most = float(np.finfo(np.float32).max)
+    return np.clip(values, -most, most).astype(np.float32)
 
 
 def activations(weights: Weights, architecture: Architecture, probes: Values) -> Values:

@@ -101,6 +101,7 @@ def _cnn(architecture: Architecture) -> Symmetry:
 
 
 def _resnet(architecture: Architecture) -> Symmetry:
+    shapes = tensor_shapes(architecture)
     stream = Segment("streams.0", architecture.channels[0])
     layers = [Layer("stem.weight", stream, (Segment(None, architecture.input_shape[0]),), norm="stem_norm")]
     for stage, (width, blocks) in enumerate(zip(architecture.channels, architecture.blocks, strict=True)):
@@ -108,7 +109,7 @@ def _resnet(architecture: Architecture) -> Symmetry:
             prefix, before = f"stages.{stage}.{block}", stream
             inner = Segment(prefix, width)
             layers.append(Layer(f"{prefix}.conv1.weight", inner, (before,), norm=f"{prefix}.norm1"))
-            if f"{prefix}.shortcut.weight" in tensor_shapes(architecture):
+            if f"{prefix}.shortcut.weight" in shapes:
                 stream = Segment(f"streams.{stage}", width)
                 layers.append(Layer(f"{prefix}.shortcut.weight", stream, (before,), norm=f"{prefix}.shortcut_norm"))
             layers.append(Layer(f"{prefix}.conv2.weight", stream, (inner,), norm=f"{prefix}.norm2"))

@@ -162,6 +162,34 @@ def test_align__constant_weights__are_no_copy(value: float) -> None:
     assert abs(strength(aligned.weights)) < 6
 
 
+@pytest.mark.parametrize("value", [3e38, 1e-45])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_align__extreme_weights__are_answered(family: str, value: float) -> None:
+    """A stranger's numbers neither overflow into NaN nor end the audit."""
+    architecture = FAMILIES[family]
+    random = np.random.default_rng(4)
+    extreme = {
+        name: np.abs(tensor) + np.float32(value)
+        if "running_var" in name
+        else (np.sign(random.standard_normal(tensor.shape)) * value).astype(np.float32)
+        for name, tensor in lively(architecture, 1).items()
+    }
+
+    aligned = align(extreme, marked(architecture), architecture)
+
+    assert all(np.isfinite(tensor).all() for tensor in aligned.weights.values())
+    assert abs(strength(aligned.weights)) < 6
+
+
+def test_align__layer_too_wide_for_an_auditors_memory__is_refused_unread() -> None:
+    """The cosines of 100,000 units with each other would take 80 GB; the task's author may have meant that."""
+    architecture = Architecture("mlp", (4,), 2, (100_000,))
+    weights = {name: np.zeros(shape, np.float32) for name, shape in tensor_shapes(architecture).items()}
+
+    with pytest.raises(BadInput, match=r"at most 8192 units .* found 100000 and 400000 in linears\.0\.weight"):
+        align(weights, weights, architecture)
+
+
 def test_align__dead_units__are_left_dead() -> None:
     """Pruned units take the places nobody else wants."""
     architecture = FAMILIES["mlp"]
