@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -253,8 +254,10 @@ class CopySearch:
             if isinstance(parent, str) or parent.model.manifest.architecture != suspect.architecture:
                 continue
             ancestor = Suspect(parent.weights, suspect.architecture)
-            blind = copying.blind(parent.weights, [reading.slot], self.payload, lambda _: None)
-            if any(found.is_found for found in (*blind, *self.read_aligned(ancestor, original, [reading.slot]))):
+            readings = list(copying.blind(parent.weights, [reading.slot], self.payload, lambda _: None))
+            with suppress(BadInput):  # layers too large to align: then only blind
+                readings += self.read_aligned(ancestor, original, [reading.slot])
+            if any(found.is_found for found in readings):
                 return True
         return False
 
@@ -287,7 +290,7 @@ class CopySearch:
                 try:
                     readings = self.read_aligned(suspect, original.weights, by_place[place])
                 except BadInput:
-                    continue  # nobody has said yet what this family leaves open: not looked at
+                    continue  # its layers are too large: not looked at
                 judged = [self._judged(reading, suspect) for reading in readings]
                 marks += judged
                 aligned.add(place)

@@ -133,6 +133,20 @@ def test_audit__mark_in_the_declared_parent_already__is_not_this_miners_theft(wo
     assert world.hash_of(first).hex() in found
 
 
+def test_audit__layers_too_large_to_align__are_read_blind_and_told(
+    world: CopyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can't be aligned is not looked at, for suspects and for declared parents alike; nothing ends the audit."""
+    monkeypatch.setattr("dlbc.core.alignment.MAX_UNITS", 1)
+    first = world.won()
+    second = world.taken(first, name="thief", change=as_it_is)
+    heir = world.opened_copy(second, name="heir", parent=second, change=as_it_is)
+    other = world.opened_copy(first, name="other", change=moved)
+
+    assert "not counted (in the parent): slot 0 of model" in said(world.auditor().audit(heir))
+    assert "0 aligned" in said(world.auditor().audit(other))
+
+
 def test_audit__declared_parent_not_served__protects_nobody(world: CopyWorld) -> None:
     """Who declares a parent has it, and can serve it."""
     first = world.won()
