@@ -97,6 +97,7 @@ def test_theft__not_declared__the_owners_fresh_slot_strikes_the_thief(
 @pytest.mark.timeout(600)
 def test_theft__declared_parent__pays_the_royalty_and_stands(site: Site, original: TaskId, tmp_path: Path) -> None:
     """The same model with one more line in its proof is honest work on another's."""
+    credit = site.chain.credit(site.address(OWNER))
     task_id, heir, watch = taken(site, "heir", original)
     stolen = site.chain.winner(original, 0).model_hash
     assert found(site, task_id, code=0).startswith("none in ")
@@ -108,5 +109,6 @@ def test_theft__declared_parent__pays_the_royalty_and_stands(site: Site, origina
     assert heir.wait() == 0
     (paid,) = site.chain.settlements(task_id)
     assert paid.royalty_wei == ETHER * site.chain.task(task_id).royalty_bps // 10_000 > 0
+    assert site.chain.credit(site.address(OWNER)) - credit == paid.royalty_wei
     assert site.chain.winner(task_id, 0).parent_model == stolen
     found(site, task_id, code=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -18,6 +19,8 @@ from dlbc.core.errors import Refused, TryLater
 _POLL_SECONDS = 0.02
 _TERMINATE_SECONDS = 10.0
 _KILL_SECONDS = 5.0
+_PORTS = range(20_000, 32_768)  # Linux gives 32768 to 60999 to outgoing connections, others 49152 and up
+_PORT_TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +96,23 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def free_port(wanted: int = 0) -> int:
-    """`wanted` if nothing listens there, else any free port of 127.0.0.1."""
-    for port in (wanted, 0):
+    """`wanted` if nothing listens there, else any free port of 127.0.0.1 that systems give to no outgoing connection.
+
+    A port of that range would be lost to the next connection of anybody while the network is down.
+    """
+    for port in (wanted or _any_port(), *(_any_port() for _ in range(_PORT_TRIES))):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
+            return port
     raise TryLater("127.0.0.1 has no free port")
+
+
+def _any_port() -> int:
+    return secrets.choice(_PORTS)
 
 
 def last_words(log: Path) -> str:

@@ -291,6 +291,7 @@ def test_up__a_port_that_was_ours_is_taken__moves_on_and_says_so_in_the_file(hom
     network.down(home)
     assert first.chain is not None
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are just over are no hindrance
         taken.bind(("127.0.0.1", first.chain.port))
         taken.listen()
 

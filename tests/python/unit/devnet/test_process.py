@@ -124,6 +124,11 @@ def test_free_port__the_wanted_one_is_taken__is_another() -> None:
     assert free_port(port) == port
 
 
+def test_free_port__any__is_none_that_outgoing_connections_get() -> None:
+    """Else the port of a network that is down goes to the next connection of anybody."""
+    assert all(20_000 <= free_port() < 32_768 for _ in range(20))
+
+
 @pytest.mark.parametrize(("text", "expected"), [(None, "it left no log"), ("", "it said nothing"), ("a\nb\n", "b")])
 def test_last_words__of_a_log__one_line(tmp_path: Path, text: str | None, expected: str) -> None:
     """For the end of an error message."""
