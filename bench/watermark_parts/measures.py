@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from watermark_parts.learner import Learner, Recipe, Weights
 from watermark_parts.problems import Problem
-from watermark_parts.runs import Cell
+from watermark_parts.runs import Cell, limit_threads
 from watermark_parts.schemes import SECRET_SLOT, KeyedSpreadSpectrum, scheme, secret
 
 WRONG_KEYS = 1_000
@@ -27,11 +27,21 @@ STEPS_TIMED = 2 * PROJECT_EVERY
 
 
 def timing(cell: Cell, repeats: int) -> dict[str, Any]:
-    """Seconds of an epoch unmarked and marked, alternating in this process with all its threads; and of single calls.
+    """Seconds of an epoch unmarked and marked, alternating in this process; and of single calls.
 
-    The ratio compares the fastest repeats, which other processes disturbed least. `projection_share` is the same
-    without that noise: one projection against the PROJECT_EVERY steps between two of them.
+    On a CPU with one thread, and its own time there, which passes only while it has the core: whatever else runs on the
+    machine, the ratio stays. It compares the fastest repeats. `projection_share` is the same without the rest of that
+    noise: one projection against the PROJECT_EVERY steps between two of them.
     """
+    threads = torch.get_num_threads()
+    limit_threads()
+    try:
+        return _timing(cell, repeats)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _timing(cell: Cell, repeats: int) -> dict[str, Any]:
     one, device = cell.problem(), cell.place()
     start = initial_weights(one.architecture, secret("timing"))
     steps = -(-len(one.train.y) // one.setting.batch)
@@ -83,7 +93,8 @@ def _seconds(call: Callable[[], object], device: torch.device, times: int = 9) -
 def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter()
+        return time.perf_counter()
+    return time.process_time()
 
 
 def controls(
