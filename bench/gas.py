@@ -20,7 +20,8 @@ from dlbc.adapters.chain import abi  # noqa: E402
 from dlbc.adapters.chain.deploy import CONTRACTS, MADE  # noqa: E402
 from dlbc.core import proofs  # noqa: E402
 from dlbc.core.disputes import dispute_bond  # noqa: E402
-from dlbc.core.types import ZERO_ADDRESS, Ground, Hash32, Locator, Receipt, TaskId, Verdict, Wei  # noqa: E402
+from dlbc.core.events import Receipt  # noqa: E402
+from dlbc.core.types import ZERO_ADDRESS, Ground, Hash32, Locator, TaskId, Verdict, Wei  # noqa: E402
 from play import (  # noqa: E402
     AUDITORS,
     DISPUTER,

@@ -12,7 +12,7 @@ from dlbc.cli import render
 from dlbc.cli.options import Settings
 
 if TYPE_CHECKING:
-    from dlbc.core.types import Receipt
+    from dlbc.core.events import Receipt
     from dlbc.roles.outcome import Outcome
 
 

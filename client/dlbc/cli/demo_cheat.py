@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from dlbc.cli.demo_stage import MARKER
 from dlbc.cli.options import Command, Settings
 from dlbc.core.errors import DlbcError, Refused
+from dlbc.core.events import TaskPosted
 from dlbc.core.scoring import top1_scores
-from dlbc.core.types import Hash32, TaskId, TaskPosted
+from dlbc.core.types import Hash32, TaskId
 from dlbc.roles.artifacts import fetch_test_set
 from dlbc.roles.entry import MinerEntry
 from dlbc.roles.miner import Miner, MinerOptions

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from dlbc.core import proofs, scoring
 from dlbc.core.errors import BadInput
-from dlbc.core.types import METRIC_TOP1, Fault, Hash32, LabelProof, PredictionLeaf, PredictionShown, SumNode, TestSet
+from dlbc.core.events import PredictionShown
+from dlbc.core.types import METRIC_TOP1, Fault, Hash32, LabelProof, PredictionLeaf, SumNode, TestSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from dlbc.core import seal
 from dlbc.core.cid import to_cid
 from dlbc.core.errors import VerificationFailed
+from dlbc.core.events import TaskPosted, TestSetReleased
 from dlbc.core.hashing import sha256
 from dlbc.core.manifest import (
     MAX_MANIFEST_BYTES,
@@ -23,7 +24,7 @@ from dlbc.core.manifest import (
 )
 from dlbc.core.proofs import key_hash, terms_hash, test_commitment
 from dlbc.core.scoring import label_root
-from dlbc.core.types import Hash32, Locator, TaskPosted, TestSetReleased
+from dlbc.core.types import Hash32, Locator
 from dlbc.ports import Dataset, Progress, Storage, Trainer, silent
 
 FETCH_SECONDS = 60.0

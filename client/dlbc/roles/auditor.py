@@ -21,6 +21,7 @@ from dlbc.core.cid import LocatorHasher, locator_of, to_cid
 from dlbc.core.difficulty import difficulty
 from dlbc.core.disputes import MAX_DISPUTED_SAMPLES
 from dlbc.core.errors import NotFound, NotYet, Refused
+from dlbc.core.events import ClaimRevealed, ModelOpened, TaskPosted
 from dlbc.core.hashing import sha256
 from dlbc.core.manifest import MAX_MANIFEST_BYTES, Manifest, manifest_from_bytes, workload_of
 from dlbc.core.payouts import settlement
@@ -52,15 +53,12 @@ from dlbc.core.types import (
     ZERO_HASH,
     Address,
     BlockHeader,
-    ClaimRevealed,
     Hash32,
     Locator,
-    ModelOpened,
     Phase,
     Round,
     Task,
     TaskId,
-    TaskPosted,
     Workload,
 )
 from dlbc.ports import Chain, Dataset, Progress, Storage, Trainer, silent

@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from enum import Enum
 
 from dlbc.core.errors import Usage
+from dlbc.core.events import DisputeFiled, VoteCommitted
 from dlbc.core.hashing import h
 from dlbc.core.types import (
     ZERO_ADDRESS,
     ZERO_HASH,
     Address,
     Case,
-    DisputeFiled,
     Hash32,
     Ruling,
     TaskId,
     Timestamp,
     Verdict,
-    VoteCommitted,
     Wei,
 )
 from dlbc.ports import Chain, Pool

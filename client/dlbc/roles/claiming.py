@@ -16,8 +16,9 @@ from dlbc.core import copying, watermark
 from dlbc.core.architecture import tensor_shapes
 from dlbc.core.copying import Reading, Slot
 from dlbc.core.errors import BadInput, NotFound, Refused, TryLater, Usage, VerificationFailed
+from dlbc.core.events import Receipt, SlotRevealed
 from dlbc.core.proofs import slot_path, slot_root
-from dlbc.core.types import ZERO_ADDRESS, Address, Hash32, Receipt, SlotRevealed, TaskId, WatermarkRecord
+from dlbc.core.types import ZERO_ADDRESS, Address, Hash32, TaskId, WatermarkRecord
 from dlbc.core.watermark import Weights
 from dlbc.ports import Chain, Keys, ReadWeights
 from dlbc.roles.artifacts import write_atomically

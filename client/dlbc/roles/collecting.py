@@ -10,7 +10,8 @@ from collections.abc import Callable
 from functools import partial
 
 from dlbc.core.errors import ContractRefused
-from dlbc.core.types import Address, Receipt, Ruling, TaskId, Verdict, Wei
+from dlbc.core.events import Receipt
+from dlbc.core.types import Address, Ruling, TaskId, Verdict, Wei
 from dlbc.core.units import format_amount
 from dlbc.ports import Chain, Pool
 from dlbc.roles.cases import CaseView, OwnBallot, account_of, read_ballot, read_cases

@@ -17,7 +17,8 @@ from dlbc.core import alignment, copying, watermark
 from dlbc.core.architecture import Architecture, flops_per_sample, parameters
 from dlbc.core.copying import Place, Reading, Slot, Standing
 from dlbc.core.errors import BadInput, ChainUnreachable, DlbcError, StorageUnreachable
-from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, ClaimRevealed, Hash32, TaskId
+from dlbc.core.events import ClaimRevealed
+from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Hash32, TaskId
 from dlbc.core.watermark import Weights
 from dlbc.ports import Chain, Progress, silent
 from dlbc.roles.models import Models, OpenedModel

@@ -20,6 +20,7 @@ from dlbc.core.architecture import tensor_shapes
 from dlbc.core.cid import locator_of
 from dlbc.core.decide import Facts
 from dlbc.core.errors import BadInput, ContractRefused, TryLater, Unavailable, VerificationFailed
+from dlbc.core.events import ClaimRevealed, Receipt, TaskPosted
 from dlbc.core.manifest import Manifest
 from dlbc.core.proofs import (
     commitment,
@@ -41,19 +42,7 @@ from dlbc.core.scoring import (
 )
 from dlbc.core.secrets import MinerSecrets, encrypt_recovery
 from dlbc.core.secrets import Recovery as RecoveryBlob
-from dlbc.core.types import (
-    ZERO_HASH,
-    Claim,
-    ClaimRevealed,
-    Entry,
-    Hash32,
-    Locator,
-    PredictionLeaf,
-    Receipt,
-    TaskId,
-    TaskPosted,
-    TrainingProof,
-)
+from dlbc.core.types import ZERO_HASH, Claim, Entry, Hash32, Locator, PredictionLeaf, TaskId, TrainingProof
 from dlbc.ports import Chain, Journal, Keys, Pool, Storage, Trainer, TrainHandle, TrainJob, TrainProgress, TrainResult
 from dlbc.roles.artifacts import (
     fetch_manifest,

@@ -10,9 +10,10 @@ from typing import Any
 
 from dlbc.core import canonical
 from dlbc.core.errors import BadInput, VerificationFailed
+from dlbc.core.events import DisputeFiled
 from dlbc.core.hashing import is_address
 from dlbc.core.report import Check
-from dlbc.core.types import Address, DisputeFiled, Ground, Hash32, Locator, TaskId
+from dlbc.core.types import Address, Ground, Hash32, Locator, TaskId
 from dlbc.ports import Storage
 
 MAX_EVIDENCE_BYTES = 256 * 1024

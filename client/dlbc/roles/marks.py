@@ -8,9 +8,9 @@ from typing import Any
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture
 from dlbc.core.copying import Standing
+from dlbc.core.events import ClaimRevealed, ModelOpened
 from dlbc.core.proofs import verify_slot_path
 from dlbc.core.report import Checks
-from dlbc.core.types import ClaimRevealed, ModelOpened
 from dlbc.ports import Chain
 from dlbc.roles.copies import CopySearch, Look, Mark, Suspect
 

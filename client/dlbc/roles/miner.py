@@ -21,8 +21,9 @@ from dlbc.core.decide import (
     refuse_candidate,
 )
 from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused, TryLater, VerificationFailed
+from dlbc.core.events import TaskPosted
 from dlbc.core.manifest import Manifest
-from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Entry, Phase, RankedTask, TaskId, TaskPosted, Timestamp
+from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Entry, Phase, RankedTask, TaskId, Timestamp
 from dlbc.ports import Chain, Journal, Keys, Pool, Storage, Trainer
 from dlbc.roles.artifacts import fetch_manifest
 from dlbc.roles.collecting import pull_credits

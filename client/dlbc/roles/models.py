@@ -11,11 +11,12 @@ from dlbc.core import watermark
 from dlbc.core.architecture import architecture_from_json, architecture_to_json
 from dlbc.core.canonical import to_bytes
 from dlbc.core.errors import BadInput, NotFound, NotYet, Refused, VerificationFailed
+from dlbc.core.events import ClaimRevealed, ModelOpened
 from dlbc.core.hashing import sha256
 from dlbc.core.manifest import Manifest
 from dlbc.core.proofs import key_hash, verify_slot_path
 from dlbc.core.report import Checks
-from dlbc.core.types import ZERO_ADDRESS, Address, ClaimRevealed, Hash32, ModelOpened, TaskId
+from dlbc.core.types import ZERO_ADDRESS, Address, Hash32, TaskId
 from dlbc.ports import Chain, Storage, Trainer
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_manifest, fetch_sealed, file_sha256, write_atomically
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dlbc.core.errors import NotYet, Refused
-from dlbc.core.types import Phase, Receipt, Wei
+from dlbc.core.events import Receipt
+from dlbc.core.types import Phase, Wei
 
 NOTHING = Wei(0)
 Agree = Callable[[str], None]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlbc.core.errors import NotFound, VerificationFailed
+from dlbc.core.events import ModelCommitted
 from dlbc.core.proofs import key_hash, miner_secrets_typed_data
 from dlbc.core.records import hex_bytes, to_record
 from dlbc.core.secrets import MAX_RECOVERY_BYTES, MinerSecrets, Recovery, decrypt_recovery, derive
-from dlbc.core.types import ModelCommitted, TaskId
+from dlbc.core.types import TaskId
 from dlbc.ports import Chain, Journal, Keys, Storage
 
 RANDOM_SECRET = "random_secret"  # noqa: S105  (the name of a journal kind)

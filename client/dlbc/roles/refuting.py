@@ -9,21 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlbc.core.errors import BadInput, ContractRefused, NotFound, Refused, Unavailable, VerificationFailed
+from dlbc.core.events import ClaimRevealed, PredictionShown, Receipt
 from dlbc.core.phases import duration
 from dlbc.core.proofs import proof_digest
 from dlbc.core.refutation import ClaimFacts, Demand, Refutation, find_refutation
 from dlbc.core.scoring import decode_predictions, predictions_bytes
-from dlbc.core.types import (
-    Address,
-    ClaimRef,
-    ClaimRevealed,
-    Phase,
-    PredictionShown,
-    Receipt,
-    TaskId,
-    TestSet,
-    Wei,
-)
+from dlbc.core.types import Address, ClaimRef, Phase, TaskId, TestSet, Wei
 from dlbc.core.units import format_amount
 from dlbc.ports import Chain, Pool, Progress, Storage, Trainer, silent
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_manifest, fetch_test_set

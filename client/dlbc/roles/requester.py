@@ -22,6 +22,7 @@ from dlbc.core.canonical import to_bytes
 from dlbc.core.decide import Decision, Do, decide_requester
 from dlbc.core.difficulty import difficulty
 from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused, TryLater, VerificationFailed
+from dlbc.core.events import Receipt
 from dlbc.core.hashing import sha256
 from dlbc.core.manifest import Manifest, SealedTest, Shard, Training, manifest_to_bytes, workload_of
 from dlbc.core.proofs import key_hash, terms_hash, test_commitment
@@ -29,15 +30,7 @@ from dlbc.core.records import from_record, hex_bytes, to_record
 from dlbc.core.scoring import label_root
 from dlbc.core.task_file import TaskFile, check_against_market
 from dlbc.core.test_key import data_digest, derive_test_key, task_secrets_typed_data
-from dlbc.core.types import (
-    METRIC_TOP1,
-    Hash32,
-    Receipt,
-    TaskId,
-    Terms,
-    TestSet,
-    Wei,
-)
+from dlbc.core.types import METRIC_TOP1, Hash32, TaskId, Terms, TestSet, Wei
 from dlbc.core.units import format_amount
 from dlbc.ports import Chain, Dataset, DataSource, Journal, Keys, Pool, Storage, Trainer
 from dlbc.roles.artifacts import fetch_manifest, fetch_sealed, store_sealed

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from dlbc.core.disputes import dividend, spread
 from dlbc.core.errors import Refused, TryLater
+from dlbc.core.events import Receipt
 from dlbc.core.phases import duration
-from dlbc.core.types import Address, Receipt, Timestamp, Wei
+from dlbc.core.types import Address, Timestamp, Wei
 from dlbc.core.units import format_amount
 from dlbc.ports import Chain, Pool
 from dlbc.roles.cases import account_of

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlbc.core.disputes import dispute_bond
+from dlbc.core.events import ClaimStruck, PredictionDemanded
 from dlbc.core.types import (
     Address,
-    ClaimStruck,
     Hash32,
     Phase,
     PhaseInfo,
-    PredictionDemanded,
     Ruling,
     Stake,
     Tally,

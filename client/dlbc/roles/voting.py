@@ -10,17 +10,9 @@ from dataclasses import dataclass
 
 from dlbc.core.decide import NO_DEADLINE, AuditorFacts, Ballot, CaseFacts, Do, decide_auditor
 from dlbc.core.errors import ContractRefused, Refused, TryLater, Usage
+from dlbc.core.events import Receipt
 from dlbc.core.phases import duration
-from dlbc.core.types import (
-    Address,
-    Phase,
-    Receipt,
-    Ruling,
-    TaskId,
-    Timestamp,
-    Verdict,
-    Wei,
-)
+from dlbc.core.types import Address, Phase, Ruling, TaskId, Timestamp, Verdict, Wei
 from dlbc.core.units import format_amount
 from dlbc.ports import Chain, Journal, Keys, Pool
 from dlbc.roles.ballots import Ballots

@@ -15,6 +15,17 @@ from dlbc.adapters.signatures import recover_signer
 from dlbc.core import payouts, proofs, scoring
 from dlbc.core.difficulty import difficulty, rank
 from dlbc.core.errors import ContractRefused, NotFound, Usage, VerificationFailed
+from dlbc.core.events import (
+    ClaimRevealed,
+    ClaimStruck,
+    ModelCommitted,
+    ModelOpened,
+    Receipt,
+    RoundSettled,
+    SlotRevealed,
+    TaskPosted,
+    TestSetReleased,
+)
 from dlbc.core.hashing import keccak
 from dlbc.core.phases import phase_of
 from dlbc.core.types import (
@@ -24,32 +35,23 @@ from dlbc.core.types import (
     Address,
     BlockHeader,
     Claim,
-    ClaimRevealed,
-    ClaimStruck,
     Entry,
     Hash32,
     Locator,
     Lock,
-    ModelCommitted,
-    ModelOpened,
     Outcome,
     Params,
     Phase,
     PhaseInfo,
     RankedTask,
     Reason,
-    Receipt,
     Round,
-    RoundSettled,
     Ruling,
     SlotReveal,
-    SlotRevealed,
     Task,
     TaskId,
-    TaskPosted,
     Terms,
     TestSet,
-    TestSetReleased,
     Timestamp,
     TrainingProof,
     Vote,

@@ -11,6 +11,15 @@ from dataclasses import dataclass, field, replace
 
 from dlbc.core import disputes, proofs, refutation, scoring
 from dlbc.core.errors import Usage
+from dlbc.core.events import (
+    DisputeFiled,
+    PredictionDemanded,
+    PredictionShown,
+    Receipt,
+    VoteCommitted,
+    VoteResolved,
+    VoteRevealed,
+)
 from dlbc.core.types import (
     METRIC_TOP1,
     ZERO_ADDRESS,
@@ -18,17 +27,13 @@ from dlbc.core.types import (
     Address,
     Case,
     ClaimRef,
-    DisputeFiled,
     Fault,
     Ground,
     Hash32,
     LabelProof,
     Locator,
     PoolParams,
-    PredictionDemanded,
     PredictionLeaf,
-    PredictionShown,
-    Receipt,
     Round,
     Ruling,
     Stake,
@@ -39,9 +44,6 @@ from dlbc.core.types import (
     Timestamp,
     Verdict,
     Vote,
-    VoteCommitted,
-    VoteResolved,
-    VoteRevealed,
     Wei,
 )
 from fakes.chain import CHAIN_ID, FakeChain, FakeMarket, VoteCall, refused

@@ -12,7 +12,8 @@ from dlbc.adapters.chain.logs import read_logs
 from dlbc.adapters.chain.rpc import Rpc, RpcError
 from dlbc.adapters.chain.transactions import Mined, Sender, is_revert, revert_data
 from dlbc.core.errors import ChainUnreachable, Usage, VerificationFailed
-from dlbc.core.types import Address, Hash32, Receipt, TaskId
+from dlbc.core.events import Receipt
+from dlbc.core.types import Address, Hash32, TaskId
 from dlbc.ports import Keys
 
 ERC1271_MAGIC = bytes.fromhex("1626ba7e")

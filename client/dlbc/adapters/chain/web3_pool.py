@@ -10,21 +10,26 @@ from dlbc.adapters.chain import codec
 from dlbc.adapters.chain.connection import place, receipt
 from dlbc.adapters.chain.web3_chain import Web3Chain
 from dlbc.core.errors import VerificationFailed
+from dlbc.core.events import (
+    DisputeFiled,
+    PredictionDemanded,
+    PredictionShown,
+    Receipt,
+    VoteCommitted,
+    VoteResolved,
+    VoteRevealed,
+)
 from dlbc.core.types import (
     ZERO_ADDRESS,
     ZERO_HASH,
     Address,
     Case,
     ClaimRef,
-    DisputeFiled,
     Hash32,
     LabelProof,
     Locator,
     PoolParams,
-    PredictionDemanded,
     PredictionLeaf,
-    PredictionShown,
-    Receipt,
     Ruling,
     Stake,
     SumNode,
@@ -33,9 +38,6 @@ from dlbc.core.types import (
     TestSet,
     Timestamp,
     Verdict,
-    VoteCommitted,
-    VoteResolved,
-    VoteRevealed,
     Wei,
 )
 

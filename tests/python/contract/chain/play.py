@@ -13,6 +13,7 @@ from dlbc.adapters.chain.web3_chain import Web3Chain
 from dlbc.adapters.chain.web3_pool import Web3Pool
 from dlbc.adapters.keys import KeystoreKeys
 from dlbc.core import disputes, proofs, scoring
+from dlbc.core.events import Receipt
 from dlbc.core.hashing import keccak
 from dlbc.core.types import (
     METRIC_TOP1,
@@ -25,7 +26,6 @@ from dlbc.core.types import (
     LabelProof,
     Locator,
     PredictionLeaf,
-    Receipt,
     SumNode,
     TaskId,
     Terms,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from dlbc.core import disputes, proofs
 from dlbc.core.errors import ContractRefused
+from dlbc.core.events import ClaimStruck
 from dlbc.core.types import (
     ZERO_ADDRESS,
-    ClaimStruck,
     Ground,
     Locator,
     Phase,

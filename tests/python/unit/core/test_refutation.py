@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from dlbc.core import proofs, refutation, scoring
 from dlbc.core.errors import BadInput
+from dlbc.core.events import PredictionShown
 from dlbc.core.refutation import ClaimFacts, Demand, Refutation, fault_of, find_refutation, is_of_claim, is_of_test_set
 from dlbc.core.types import (
     METRIC_TOP1,
@@ -20,7 +21,6 @@ from dlbc.core.types import (
     LabelProof,
     Locator,
     PredictionLeaf,
-    PredictionShown,
     SumNode,
     TaskId,
     TestSet,

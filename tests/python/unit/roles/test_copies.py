@@ -10,8 +10,9 @@ import pytest
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture
 from dlbc.core.copying import Standing
+from dlbc.core.events import ModelOpened, SlotRevealed
 from dlbc.core.hashing import keccak
-from dlbc.core.types import Ground, Hash32, ModelOpened, SlotRevealed, TaskId, Timestamp
+from dlbc.core.types import Ground, Hash32, TaskId, Timestamp
 from dlbc.roles.auditor import AuditReport
 from dlbc.roles.grounds import grounds_of
 from fakes.chain import FakeChain

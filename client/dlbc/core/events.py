@@ -1,0 +1,211 @@
+"""What the contracts' logs tell, one class an event, named as in Solidity; and the receipt of a transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlbc.core.types import (
+    Address,
+    Claim,
+    Hash32,
+    Locator,
+    PredictionLeaf,
+    Reason,
+    Ruling,
+    SumNode,
+    TaskId,
+    Terms,
+    TestSet,
+    Timestamp,
+    TrainingProof,
+    Verdict,
+    Wei,
+)
+
+# ------------------------------------------------------------------ of the market and the registry
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPosted:
+    """Event of a posting."""
+
+    task_id: TaskId
+    requester: Address
+    terms_hash: Hash32
+    difficulty: int
+    terms: Terms
+    test_commitments: tuple[Hash32, ...]
+    block_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCommitted:
+    """Event of a commit or its replacement."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    commitment: Hash32
+    commit_seq: int
+    recovery: Locator
+
+
+@dataclass(frozen=True, slots=True)
+class TestSetReleased:
+    """Event of a release."""
+
+    __test__ = False
+
+    task_id: TaskId
+    round: int
+    test_set: TestSet
+    test_key: bytes
+    reveal_end: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRevealed:
+    """Event of a reveal."""
+
+    proof: TrainingProof
+    claim: Claim
+    salt: bytes
+    h_top: Hash32
+    signature: bytes
+    qualifies: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOpened:
+    """Event of an opening."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    seal_key: bytes
+    slot_key: bytes
+    slot_path: tuple[Hash32, ...]
+    challenge_end: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRevealed:
+    """Event of a watermark slot that somebody published as evidence (P-94)."""
+
+    model_hash: Hash32
+    task_id: TaskId
+    round: int
+    miner: Address  # who settled the model
+    slot: int
+    key: bytes
+    commit_seq: int  # the market's last one then: the slot is burnt for models committed after it
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSettled:
+    """Event of a settlement: what was credited to whom."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    paid_wei: Wei
+    fee_wei: Wei
+    royalty_wei: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A mined transaction, read back from the chain."""
+
+    call: str  # name of the contract function, e.g. "commit"
+    tx_hash: Hash32
+    block_number: int
+    gas_used: int
+    task_id: TaskId | None = None  # of post()
+
+
+# ------------------------------------------------------------------ of the pool
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeFiled:
+    """Event of a dispute (grounds > 0) or of an impeachment (subject ZERO_ADDRESS, grounds 0)."""
+
+    case_id: Hash32
+    task_id: TaskId
+    round: int
+    subject: Address
+    filer: Address
+    grounds: int
+    evidence: Locator
+    samples: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VoteCommitted:
+    """Event of a ballot, still sealed."""
+
+    case_id: Hash32
+    attempt: int
+    voter: Address
+    ballot: Hash32
+    lock_wei: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class VoteRevealed:
+    """Event of an opened ballot."""
+
+    case_id: Hash32
+    attempt: int
+    voter: Address
+    verdict: Verdict
+    lock_wei: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class VoteResolved:
+    """Event of a counted vote."""
+
+    case_id: Hash32
+    attempt: int
+    ruling: Ruling
+    stands_wei: Wei
+    falls_wei: Wei
+    unavailable_wei: Wei
+    snapshot_wei: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionDemanded:
+    """Event of a demand."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    demander: Address
+    index: int
+    demand_end: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionShown:
+    """Event of an answer."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    answerer: Address
+    index: int
+    leaf: PredictionLeaf
+    path: tuple[SumNode, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimStruck:
+    """Event of a strike."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+    reason: Reason
