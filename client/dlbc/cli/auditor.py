@@ -9,7 +9,7 @@ import click
 from dlbc.cli import render
 from dlbc.cli.auditor_cases import CASE_COMMANDS
 from dlbc.cli.confirm import agree, tell, yes_option
-from dlbc.cli.options import Group, Settings
+from dlbc.cli.options import Group, Settings, typed_amount
 
 if TYPE_CHECKING:
     from dlbc.core.types import Wei
@@ -38,7 +38,7 @@ for case_command in CASE_COMMANDS:
 @click.pass_obj
 def stake(settings: Settings, amount: tuple[str, ...], more: bool, yes: bool) -> None:
     """Stake AMOUNT, e.g. "1.5 ether". It earns and votes once it is activated."""
-    wei = _parsed(amount)
+    wei = typed_amount(amount)
     tell(settings, _staker(settings, yes).stake(wei, more=more))
 
 
@@ -56,7 +56,7 @@ def activate(settings: Settings) -> None:
 @click.pass_obj
 def unstake(settings: Settings, amount: tuple[str, ...], more: bool, yes: bool) -> None:
     """Begin to take AMOUNT out of the stake, what is pending first."""
-    wei = _parsed(amount)
+    wei = typed_amount(amount)
     tell(settings, _staker(settings, yes).unstake(wei, more=more))
 
 
@@ -176,14 +176,6 @@ def _status_json(found: AuditorStatus) -> dict[str, object]:
         "cases": found.cases,
         "ballots": found.ballots,
     }
-
-
-def _parsed(words: tuple[str, ...]) -> Wei:
-    """The quotes around "1 ether" may be forgotten."""
-    from dlbc.core.units import parse_amount
-
-    text = " ".join(words)
-    return parse_amount(int(text) if text.isascii() and text.isdigit() else text, "AMOUNT")
 
 
 def _staker(settings: Settings, yes: bool) -> Staker:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dlbc.cli import render
-from dlbc.cli.options import Group, Settings
+from dlbc.cli.options import Group, Settings, typed_duration
 
 if TYPE_CHECKING:
     from dlbc.adapters.devnet.network import Status
@@ -76,9 +76,8 @@ def skip(settings: Settings, duration: str) -> None:
     """
     from dlbc import bootstrap
     from dlbc.core.errors import Usage
-    from dlbc.core.units import parse_duration
 
-    seconds = parse_duration(duration, "DURATION")
+    seconds = typed_duration(duration)
     found = bootstrap.devnet_status(settings.config().home)
     if not found.chain_is_running or found.block is None:
         raise Usage(f"there is no local chain running in {found.network.home}; start one with `dlbc devnet up`")

@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from dlbc.config import Config
+    from dlbc.core.types import Wei
 
 
 @dataclass
@@ -91,3 +92,28 @@ class LazyGroup(Group):
         """The summaries, without importing a module."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self.summaries.items()))
+
+
+def typed_amount(words: tuple[str, ...]) -> Wei:
+    """AMOUNT of a command line; the quotes around "1 ether" may be forgotten, the unit may not. Raises Usage."""
+    from dlbc.core.errors import BadInput, Usage
+    from dlbc.core.units import parse_amount
+
+    text = " ".join(words).strip()
+    if text.replace(".", "", 1).isdecimal():
+        raise Usage(f'AMOUNT: {text[:40]} of what? Say "{text[:40]} ether", or gwei, or wei')
+    try:
+        return parse_amount(text, "AMOUNT")
+    except BadInput as error:
+        raise Usage(str(error)) from None
+
+
+def typed_duration(text: str) -> int:
+    """DURATION of a command line, in seconds. Raises Usage."""
+    from dlbc.core.errors import BadInput, Usage
+    from dlbc.core.units import parse_duration
+
+    try:
+        return parse_duration(text, "DURATION")
+    except BadInput as error:
+        raise Usage(str(error)) from None

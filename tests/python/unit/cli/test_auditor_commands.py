@@ -88,7 +88,7 @@ def all_right(predictions: Any, labels: Any) -> Any:
     return np.ones(len(labels), np.int64)
 
 
-@pytest.mark.parametrize("amount", [("1.5 ether",), ("1.5", "ether"), ("1500000000000000000",)])
+@pytest.mark.parametrize("amount", [("1.5 ether",), ("1.5", "ether"), ("1500000000000000000", "wei")])
 def test_stake__amounts__are_read_with_and_without_quotes(world: World, told: Told, amount: tuple[str, ...]) -> None:
     """The same money however it is typed; the second time nothing is sent."""
     first = told("one", "auditor", "stake", *amount)
@@ -99,7 +99,14 @@ def test_stake__amounts__are_read_with_and_without_quotes(world: World, told: To
 
 def test_stake__nonsense__is_refused_with_an_example(world: World, told: Told) -> None:
     """One line says what an amount looks like."""
-    assert '"1.5 ether"' in told("one", "auditor", "stake", "much", code=1)["error"]["message"]
+    assert '"1.5 ether"' in told("one", "auditor", "stake", "much", code=2)["error"]["message"]
+
+
+@pytest.mark.parametrize("amount", ["10", "1.5"])
+def test_stake__no_unit__nobody_guesses_whether_it_is_wei(world: World, told: Told, amount: str) -> None:
+    """Ten wei staked for ten ether would cost a day of unbonding."""
+    assert f'Say "{amount} ether"' in told("one", "auditor", "stake", amount, code=2)["error"]["message"]
+    assert world.pool.stake_of(account("one").address).pending_wei == 0
 
 
 def test_stake__life_of_a_stake__exit_codes_tell_what_to_do(world: World, told: Told) -> None:
