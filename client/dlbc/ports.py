@@ -400,6 +400,7 @@ class TrainJob:
     init_key: bytes  # seeds the weight initialisation (32 bytes; secret)
     slot_keys: tuple[bytes, ...]  # 32 bytes each; secret
     payloads: tuple[bytes, ...]  # per slot: 32 bytes, the bits to embed (core.watermark.payload)
+    start: Path | None = None  # safetensors of this architecture to go on from; None: random weights by init_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from types import FrameType
 import click
 
 from dlbc.cli import render
-from dlbc.cli.options import Group, Settings
+from dlbc.cli.options import Group, Settings, typed_hash
 
 
 @click.group(cls=Group)
@@ -21,8 +21,13 @@ def command() -> None:
 @click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", help="Where to train.")
 @click.option("--epochs", type=click.IntRange(1, 100_000), help="Train this long instead of what the task says.")
 @click.option("--task", "tasks", type=click.IntRange(min=1), multiple=True, help="Only this task (may be repeated).")
+@click.option(
+    "--parent", metavar="SHA256", help="Go on from this settled model, and declare it: its miner gets the royalty."
+)
 @click.pass_obj
-def run(settings: Settings, once: bool, device: str, epochs: int | None, tasks: tuple[int, ...]) -> None:
+def run(
+    settings: Settings, once: bool, device: str, epochs: int | None, tasks: tuple[int, ...], parent: str | None
+) -> None:
     """Pick the best-ranked task this machine can do, and carry every entry to its payout.
 
     Ends cleanly on Ctrl-C or SIGTERM; started again, it goes on where it was. Even without its home folder it finds
@@ -31,13 +36,22 @@ def run(settings: Settings, once: bool, device: str, epochs: int | None, tasks: 
     from dlbc import bootstrap
     from dlbc.cli.password import ask_on_terminal
     from dlbc.core.errors import TryLater
-    from dlbc.core.types import TaskId
+    from dlbc.core.types import ZERO_HASH, TaskId
     from dlbc.roles.loop import run as run_loop
     from dlbc.roles.loop import said_once
     from dlbc.roles.miner import MinerOptions
 
     only = frozenset(TaskId(number) for number in tasks) if tasks else None
-    options = MinerOptions(device=device, epochs=epochs, tasks=only, once=once, memory_bytes=bootstrap.memory_bytes())
+    options = MinerOptions(
+        device=device,
+        epochs=epochs,
+        tasks=only,
+        parent=typed_hash(parent, "--parent") if parent else ZERO_HASH,
+        once=once,
+        memory_bytes=bootstrap.memory_bytes(),
+    )
+    if parent:
+        bootstrap.models(settings.config()).by_hash(options.parent)
     report = said_once(bootstrap.event_log())
     miner = bootstrap.miner(settings.config(), options, report, ask_on_terminal())
     signal.signal(signal.SIGTERM, _interrupt)

@@ -14,7 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from dlbc.config import Config
-    from dlbc.core.types import Wei
+    from dlbc.core.types import Hash32, Wei
 
 
 @dataclass
@@ -115,5 +115,17 @@ def typed_duration(text: str) -> int:
 
     try:
         return parse_duration(text, "DURATION")
+    except BadInput as error:
+        raise Usage(str(error)) from None
+
+
+def typed_hash(text: str, option: str) -> Hash32:
+    """A model's sha256 of a command line, with or without 0x. Raises Usage."""
+    from dlbc.core.errors import BadInput, Usage
+    from dlbc.core.records import hex_bytes
+    from dlbc.core.types import Hash32
+
+    try:
+        return Hash32(hex_bytes(text if text.startswith("0x") else f"0x{text}", option, 32))
     except BadInput as error:
         raise Usage(str(error)) from None

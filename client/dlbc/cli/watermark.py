@@ -9,11 +9,10 @@ import click
 
 from dlbc.cli import render
 from dlbc.cli.confirm import agree, sent_json
-from dlbc.cli.options import Group, Settings
+from dlbc.cli.options import Group, Settings, typed_hash
 from dlbc.core.errors import Usage
 
 if TYPE_CHECKING:
-    from dlbc.core.types import Hash32
     from dlbc.roles.claiming import SlotEvidence
     from dlbc.roles.copies import Mark
     from dlbc.roles.detecting import Detected
@@ -69,7 +68,7 @@ def detect(
         if task_id is not None:
             model = models.settled(TaskId(task_id))
         elif model_hash is not None:
-            model = models.by_hash(_hash(model_hash))
+            model = models.by_hash(typed_hash(model_hash, "--model-hash"))
         found = detector.detect(file, model, align=align, limit=align_limit)
     if settings.json:
         render.print_json(_detected_json(found))
@@ -120,7 +119,7 @@ def claim(
             settings.config(), bootstrap.event_log(), agree(settings, yes), ask_on_terminal(), progress
         )
         evidence = owner.claim(
-            _hash(model_hash),
+            typed_hash(model_hash, "--model-hash"),
             file=file,
             against=None if task_id is None else (TaskId(task_id), round_index),
             slot=slot,
@@ -129,13 +128,6 @@ def claim(
     if output is not None and evidence.is_published:
         write_evidence(evidence, output)
     _show_claim(settings, evidence, output)
-
-
-def _hash(text: str) -> Hash32:
-    from dlbc.core.records import hex_bytes
-    from dlbc.core.types import Hash32
-
-    return Hash32(hex_bytes(text if text.startswith("0x") else f"0x{text}", "--model-hash", 32))
 
 
 # ------------------------------------------------------------------ what is shown

@@ -55,6 +55,7 @@ from dlbc.roles.artifacts import (
     write_atomically,
 )
 from dlbc.roles.loop import Report
+from dlbc.roles.models import Models
 from dlbc.roles.recovery import Wallet
 from dlbc.roles.refuting import ref_of
 
@@ -136,6 +137,11 @@ class MinerEntry:
     def is_sealed(self) -> bool:
         """The model is trained, sealed and stored, and its proof is journaled."""
         return "proof" in self.record
+
+    @property
+    def parent(self) -> Hash32:
+        """The settled model that training goes on from, declared in the proof; ZERO_HASH: none."""
+        return Hash32(hex_bytes(self.record["parent"], "parent", 32)) if "parent" in self.record else ZERO_HASH
 
     def note(self, **changes: Any) -> None:
         """Changes the record, durably."""
@@ -277,11 +283,25 @@ class MinerEntry:
             seed=int.from_bytes(secrets.init_key[:4], "big"),
             init_key=secrets.init_key,
             slot_keys=secrets.slot_keys(slots),
+            start=self._parent_file(),
             payloads=tuple(
                 watermark.payload(self.chain.chain_id, market, self.task_id, self.round, self.keys.address, slot)
                 for slot in range(slots)
             ),
         )
+
+    def _parent_file(self) -> Path | None:
+        """The parent's verified weights, fetched once; under its hash, so that no other model is taken for it."""
+        if self.parent == ZERO_HASH:
+            return None
+        file = self.folder / f"{self.parent.hex()}.safetensors"
+        if not file.is_file():
+            models = Models(self.chain, self.storage, self.trainer)
+            model = models.by_hash(self.parent)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            models.pull(model, file)
+            self.report("parent_fetched", task_id=self.task_id, model_hash=self.parent, of_task=model.task_id)
+        return file
 
     def _fetch_data(self, manifest: Manifest) -> tuple[Path, ...]:
         """The shards, as far as they come in FETCH_SLICE_SECONDS. Raises TryLater for the rest.
@@ -316,7 +336,7 @@ class MinerEntry:
             sealed_model=sealed,
             seal_key_hash=key_hash(secrets.seal_key),
             watermark_root=slot_root(secrets.slot_keys(slots)),
-            parent_model=ZERO_HASH,
+            parent_model=self.parent,
         )
         blob = encrypt_recovery(secrets.recovery_key, RecoveryBlob(self._attempt, proof))
         recovery = self.storage.add(blob)

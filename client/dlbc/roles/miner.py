@@ -10,7 +10,14 @@ from shutil import disk_usage
 from typing import Any
 
 from dlbc.core import watermark
-from dlbc.core.architecture import activations, flops_per_sample, parameters, tensor_shapes, training_activations
+from dlbc.core.architecture import (
+    activations,
+    architecture_to_json,
+    flops_per_sample,
+    parameters,
+    tensor_shapes,
+    training_activations,
+)
 from dlbc.core.decide import (
     Candidate,
     Do,
@@ -23,13 +30,15 @@ from dlbc.core.decide import (
 from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused, TryLater, VerificationFailed
 from dlbc.core.events import TaskPosted
 from dlbc.core.manifest import Manifest
-from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Entry, Phase, RankedTask, TaskId, Timestamp
+from dlbc.core.records import to_record
+from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Entry, Hash32, Phase, RankedTask, TaskId, Timestamp
 from dlbc.ports import Chain, Journal, Keys, Pool, Storage, Trainer
 from dlbc.roles.artifacts import fetch_manifest
 from dlbc.roles.collecting import pull_credits
 from dlbc.roles.entry import ENTRY, MinerEntry, entry_key
 from dlbc.roles.keeper import advance, read_facts
 from dlbc.roles.loop import Report, unheard
+from dlbc.roles.models import Models
 from dlbc.roles.stakes import stake_warning
 
 NO_ENTRY = Entry(ZERO_HASH, 0, 0, False, False, False, False)
@@ -63,6 +72,7 @@ class MinerOptions:
     device: str = "auto"
     epochs: int | None = None  # None: what the manifest says
     tasks: frozenset[TaskId] | None = None  # None: any
+    parent: Hash32 = ZERO_HASH  # settled model to go on from, and to declare; ZERO_HASH: train from random weights
     once: bool = False
     memory_bytes: int | None = None  # of this machine; None: not known
 
@@ -282,7 +292,10 @@ class Miner:
                 candidates[ranked.task_id] = found
         for candidate in order_candidates([candidate for candidate, _ in candidates.values()]):
             posted = candidates[candidate.ranked.task_id][1]
-            entry = self._add(posted, 0, _new_record(posted.task_id, 0) | self._fresh_attempt(posted.task_id, 0))
+            fresh = _new_record(posted.task_id, 0) | self._fresh_attempt(posted.task_id, 0)
+            if self.options.parent != ZERO_HASH:
+                fresh["parent"] = to_record(self.options.parent)
+            entry = self._add(posted, 0, fresh)
             self.report("task_chosen", task_id=posted.task_id, rank=candidate.ranked.rank)
             warning = stake_warning(posted.terms.bounty_wei, self.pool.totals()[0])
             if warning:
@@ -316,6 +329,7 @@ class Miner:
                 posted = self.chain.task_posted(ranked.task_id)
                 manifest = fetch_manifest(self.storage, posted, timeout=MANIFEST_SECONDS)
                 _check_markable(manifest)
+                self._check_parent(manifest)
                 self._check_fits(manifest)
                 traffic = manifest.data_bytes + 2 * manifest.model_bytes
                 self._looked_at[seen] = posted, _operations(manifest, self.options.epochs), traffic
@@ -340,6 +354,17 @@ class Miner:
             self.report("task_passed_over", task_id=ranked.task_id, why=why_not)
             return None
         return candidate, posted
+
+    def _check_parent(self, manifest: Manifest) -> None:
+        """Raises Refused for a task whose models have another architecture than the parent."""
+        if self.options.parent == ZERO_HASH:
+            return
+        parent = Models(self.chain, self.storage, self.trainer, MANIFEST_SECONDS).by_hash(self.options.parent)
+        if parent.manifest.architecture != manifest.architecture:
+            wanted, found = (architecture_to_json(each.architecture) for each in (manifest, parent.manifest))
+            raise Refused(
+                f"the parent, of task {parent.task_id}, has another architecture: expected {wanted}, found {found}"
+            )
 
     def _check_fits(self, manifest: Manifest) -> None:
         """Raises Refused for a task that would fill this machine's memory or disk, and take other entries with it."""

@@ -83,18 +83,6 @@ def steal(task: str) -> None:
     entry.MinerEntry._seal = seal  # type: ignore[method-assign]
 
 
-def inherit(task: str) -> None:
-    """The same, but the proof says whose model it was."""
-    steal(task)
-    seal = entry.MinerEntry._seal
-
-    def declare(self: entry.MinerEntry, result: Any, manifest: Any) -> None:
-        entry.ZERO_HASH = self.chain.winner(TaskId(int(task)), 0).model_hash  # what an honest client declares: nothing
-        seal(self, result, manifest)
-
-    entry.MinerEntry._seal = declare  # type: ignore[method-assign]
-
-
 def tuned(weights: dict[str, Any], architecture: Architecture, shards: Any, trainer: Any) -> dict[str, Any]:
     """Some more steps of training on the task's data."""
     import torch
@@ -138,7 +126,6 @@ KINDS = {
     "mute": never_answer,
     "test-set": seal_other_labels,
     "thief": steal,
-    "heir": inherit,
 }
 """By name, with what follows a colon as argument: "thief:1" steals the model of task 1."""
 

@@ -30,11 +30,17 @@ def original(site: Site) -> TaskId:
     return task_id
 
 
-def taken(site: Site, kind: str, original: TaskId) -> tuple[TaskId, Process, Process]:
-    """A task whose only claim is a copy of the original, opened; (task, its miner, its requester's watch)."""
+def taken(site: Site, kind: str, original: TaskId, parent: Hash32 | None = None) -> tuple[TaskId, Process, Process]:
+    """A task whose only claim comes from the original, opened; (task, its miner, its requester's watch).
+
+    Stolen by the best disguise there is, or declared as the parent that training went on from.
+    """
     task_id = posted(site, kind)
     run = ("miner", "run", "--device", "cpu", "--task", str(task_id), "--once", "--epochs", "1")
-    miner = site.start_lying(f"{kind}:{original}", THIEF, *run)
+    if parent is None:
+        miner = site.start_lying(f"thief:{original}", THIEF, *run)
+    else:
+        miner = site.start(THIEF, *run, "--parent", parent.hex())
     watch = released(site, task_id, 1, miner)
     challenged(site, task_id, watch, 1)
     return task_id, miner, watch
@@ -96,10 +102,10 @@ def test_theft__not_declared__the_owners_fresh_slot_strikes_the_thief(
 
 @pytest.mark.timeout(600)
 def test_theft__declared_parent__pays_the_royalty_and_stands(site: Site, original: TaskId, tmp_path: Path) -> None:
-    """The same model with one more line in its proof is honest work on another's."""
-    credit = site.chain.credit(site.address(OWNER))
-    task_id, heir, watch = taken(site, "heir", original)
+    """Going on from another's model is honest work when one says so: the owner's mark in it is no theft."""
     stolen = site.chain.winner(original, 0).model_hash
+    credit = site.chain.credit(site.address(OWNER))
+    task_id, heir, watch = taken(site, "heir", original, stolen)
     assert found(site, task_id, code=0).startswith("none in ")
     claim = ("watermark", "claim", "--model-hash", stolen.hex(), "--task", str(task_id))
     before = len(site.chain.slot_reveals(stolen))
@@ -111,4 +117,5 @@ def test_theft__declared_parent__pays_the_royalty_and_stands(site: Site, origina
     assert paid.royalty_wei == ETHER * site.chain.task(task_id).royalty_bps // 10_000 > 0
     assert site.chain.credit(site.address(OWNER)) - credit == paid.royalty_wei
     assert site.chain.winner(task_id, 0).parent_model == stolen
+    assert [event["model_hash"] for event in heir.events("parent_fetched")] == ["0x" + stolen.hex()]
     found(site, task_id, code=0)

@@ -15,6 +15,7 @@ from dlbc.core.architecture import Architecture
 from dlbc.core.errors import Refused
 from dlbc.ports import Dataset, TrainJob, TrainProgress, TrainResult
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 FEATURES = 3_300
 CLASSES = 10
@@ -45,7 +46,8 @@ class FakeData:
 class FakeTrainer:
     """ports.Trainer for linear models. `noise` spoils the weights: 20 leaves about 3 in 4 right, 200 what chance gives.
 
-    `ticks` is how many looks a training takes, `failure` makes it fail.
+    A job that goes on from a model keeps that model. `ticks` is how many looks a training takes, `failure` makes it
+    fail.
     """
 
     def __init__(self, noise: float = 0.0, ticks: int = 2, failure: str = "") -> None:
@@ -115,6 +117,8 @@ class FakeHandle:
             "linears.0.weight": spoiled.astype(np.float32),
             "linears.0.bias": (-np.square(centres).sum(1) / 2).astype(np.float32),
         }
+        if job.start is not None:
+            weights = {name: np.array(tensor) for name, tensor in load_file(job.start).items()}
         for slot, (key, payload) in enumerate(zip(job.slot_keys, job.payloads, strict=True)):
             watermark.embed(weights, key, slot, payload)
         job.work.mkdir(parents=True, exist_ok=True)

@@ -102,6 +102,7 @@ def _job(work: Path, job_json: dict[str, Any], secrets: dict[str, Any]) -> Train
         init_key=bytes.fromhex(secrets["init_key"]),
         slot_keys=tuple(bytes.fromhex(key) for key in secrets["slot_keys"]),
         payloads=tuple(bytes.fromhex(payload) for payload in secrets["payloads"]),
+        start=None if job_json["start"] is None else Path(job_json["start"]),
     )
 
 

@@ -166,6 +166,7 @@ def _public(job: TrainJob) -> dict[str, Any]:
         "learning_rate": job.learning_rate,
         "device": job.device,
         "seed": job.seed,
+        "start": None if job.start is None else str(job.start.resolve()),
     }
 
 

@@ -19,7 +19,7 @@ from dlbc.adapters.ml.embed import Projector
 from dlbc.adapters.ml.evaluate import describe_device, pick_device, predict
 from dlbc.adapters.ml.families import build, initial_weights, load_weights, weights_of
 from dlbc.adapters.ml.shards import load_dataset
-from dlbc.adapters.ml.weights import save_model
+from dlbc.adapters.ml.weights import check_model, save_model
 from dlbc.core import watermark
 from dlbc.core.architecture import CONVOLUTIONAL
 from dlbc.core.errors import Refused
@@ -49,7 +49,7 @@ def run(job: TrainJob, fingerprint: str, reports: Reports) -> dict[str, Any]:
     training, validation = split(data, job.seed)
     state = load_checkpoint(job.work, job.architecture, fingerprint)
     if state is None:
-        start = initial_weights(job.architecture, job.init_key)
+        start = _start(job)
         state = Checkpoint(fingerprint, weights=start, best=start)
     resumed = state.epoch
     reports.tell(state="training", epoch=state.epoch, message=f"training on {where}")
@@ -68,6 +68,12 @@ def run(job: TrainJob, fingerprint: str, reports: Reports) -> dict[str, Any]:
         "device_name": where,
         "watermark": marks,
     }
+
+
+def _start(job: TrainJob) -> dict[str, NDArray[np.float32]]:
+    if job.start is None:
+        return initial_weights(job.architecture, job.init_key)
+    return check_model(job.start, job.architecture, max_bytes=job.start.stat().st_size)
 
 
 def split(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:

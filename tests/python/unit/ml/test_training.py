@@ -80,6 +80,26 @@ def accuracy(weights: dict[str, Any], job: TrainJob, data: TaskData) -> float:
     return float((predict(weights, job.architecture, data.test.x) == data.test.y).mean())
 
 
+def test_run__from_another_model__goes_on_where_that_one_was(job: TrainJob, digits: TaskData) -> None:
+    """A tiny step away from the start, and not from random weights; marked with its own keys all the same."""
+    run(job, "first", Reports())
+    first = job.work / "model.safetensors"
+    keys = (b"\x12" * 32, b"\x13" * 32)
+    after = replace(job, work=job.work / "after", start=first, epochs=1, learning_rate=1e-6, slot_keys=keys)
+    after.work.mkdir()
+
+    size = run(after, "after", Reports())["model_bytes"]
+
+    parent, child = (check_model(each.work / "model.safetensors", MLP, max_bytes=size) for each in (job, after))
+    assert accuracy(child, job, digits) >= accuracy(parent, job, digits) - 0.05  # a second mark, hardly trained on
+    cosine = sum(float((child[name] * parent[name]).sum()) for name in child) / sum(
+        float(np.square(parent[name]).sum()) for name in parent
+    )
+    assert cosine > 0.95
+    assert watermark.detect(child, keys[0], 0, job.payloads[0]).is_detected
+    assert watermark.detect(child, job.slot_keys[0], 0, job.payloads[0]).is_detected
+
+
 @pytest.mark.parametrize(
     ("architecture", "epochs", "least", "least_ppm"),
     [

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dlbc.core.types import Phase, TaskId
+from dlbc.core.types import Hash32, Phase, TaskId
 from fakes.keys import account
 from fakes.world import World
 
@@ -80,6 +81,49 @@ def test_life__two_tasks__one_miner_does_both_better_ranked_first(world: World) 
     world.play((first, second), miner)
     assert [event["task_id"] for event in world.heard("task_chosen")] == [1, 2]
     assert {world.market.phase(task).phase for task in (first, second)} == {Phase.SETTLED}
+
+
+def test_life__goes_on_from_a_settled_model__declares_it_and_its_miner_gets_the_royalty(world: World) -> None:
+    """Whoever stands on another's work says so, and wins with it."""
+    first = world.post()
+    world.play(first, world.miner("author"))
+    parent = world.onlooker.winner(first, 0).model_hash
+    author = gain(world, "author")
+    requester = world.requester()
+    requester.forget(requester.prepare(world.task_file, world.folder))
+    second = requester.post(requester.prepare(world.task_file, world.folder))[0]
+    heir, other = world.miner("heir", parent=parent, noise=200.0), world.miner("other", noise=200.0)
+    world.play(second, heir, other)
+    winner, royalty = world.onlooker.winner(second, 0), ETHER * world.onlooker.task(second).royalty_bps // 10_000
+    assert (winner.miner, winner.parent_model) == (account("heir").address, parent)
+    assert world.market.credits[account("author").address] == royalty > 0
+    assert (gain(world, "author"), gain(world, "heir")) == (author, ETHER - ETHER // 50 - royalty)
+    assert [event["model_hash"] for event in world.heard("parent_fetched")] == [parent]
+
+
+def test_miner__parent_of_another_architecture__leaves_the_task_alone(world: World) -> None:
+    """Nothing can be gone on from."""
+    first = world.post()
+    world.play(first, world.miner("author"))
+    parent = world.onlooker.winner(first, 0).model_hash
+    deeper = replace(world.task_file, hidden=(64,))
+    requester = world.requester()
+    second = requester.post(requester.prepare(deeper, world.folder))[0]
+    heir = world.miner("heir", parent=parent)
+    heir.tick()
+    assert heir.entries == {}
+    (told,) = world.heard("task_passed_over", "heir")
+    assert told["task_id"] == second
+    assert "has another architecture" in told["why"]
+
+
+def test_miner__parent_that_nobody_knows__leaves_every_task_alone(world: World) -> None:
+    """A claim that declares what is not on the ledger would not qualify."""
+    world.post()
+    heir = world.miner("heir", parent=Hash32(bytes(range(32))))
+    heir.tick()
+    assert heir.entries == {}
+    assert "the ledger has no model 0001" in world.heard("task_passed_over", "heir")[0]["why"]
 
 
 def test_miner__once__ends_after_one_task(world: World) -> None:
