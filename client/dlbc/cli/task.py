@@ -200,6 +200,11 @@ def show(settings: Settings, task_id: int) -> None:
         render.paragraph(
             f"Locked: {render.ether(lock.amount_wei)} of {render.short(who)} ({kind}), freed{since} by {lock.freed_by}."
         )
+    if locks:
+        render.paragraph(
+            "`dlbc miner run`, `dlbc task watch --release` and `dlbc auditor collect` send these calls; reclaim, "
+            "advance and collectBond may be sent by anyone."
+        )
 
 
 @command.command()

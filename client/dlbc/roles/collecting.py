@@ -6,7 +6,7 @@ collected for us in the meantime.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from dlbc.core.errors import ContractRefused
@@ -32,11 +32,31 @@ def collect_task(chain: Chain, pool: Pool, task_id: TaskId, report: Report = unh
         pull_credits(chain, pool, me, report),
     )
     receipts = tuple(receipt for part in parts for receipt in part.receipts)
+    aside = "".join(f" {sentence}" for sentence in told_of(read_cases(chain, pool, task_id), pool, me))
     if not receipts:
-        return Outcome(f"Task {task_id} owes {me} nothing now; there was nothing to do.")
+        return Outcome(f"Task {task_id} owes {me} nothing now; there was nothing to do.{aside}")
     done = ", ".join(part.sentence for part in parts[:3] if part.receipts)
     arrived = f"{format_amount(parts[3].wei)} arrived on {me}" if parts[3].wei else "no ether was owed"
-    return Outcome(f"{f'{done}; ' if done else ''}{arrived}.", receipts, parts[3].wei)
+    return Outcome(f"{f'{done}; ' if done else ''}{arrived}.{aside}", receipts, parts[3].wei)
+
+
+def told_of(views: Sequence[CaseView], pool: Pool, account: Address) -> list[str]:
+    """What the account has in these cases that does not come, or not yet: one sentence each."""
+    found = []
+    for view in views:
+        what = "impeachment" if view.is_about_the_test_set else "dispute"
+        bond = format_amount(view.case.bond_wei)
+        if pool.has_filed(view.case_id, account):
+            if view.case.ruling is Ruling.STANDS:
+                found.append(f"The bond of {bond} is lost: the auditors did not agree with the {what}.")
+            elif view.is_open:
+                found.append(f"The bond of {bond} waits for the vote on the {what}.")
+        for event in pool.ballots_committed(view.case_id):
+            own = read_ballot(pool, event) if event.voter == account else None
+            is_counted = pool.ruling(view.case_id, event.attempt) is not Ruling.NONE
+            if own is not None and own.verdict is Verdict.NONE and is_counted:
+                found.append(f"The ballot of {format_amount(own.lock_wei)} is lost: it was not opened in time.")
+    return found
 
 
 def collect_votes(

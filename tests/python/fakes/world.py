@@ -174,6 +174,11 @@ class World:
         """An auditor with its own connection to the network."""
         return Auditor(self.onlooker, MemoryStorage(self.network), FakeTrainer(), recover_signer)
 
+    def processes(self, name: str) -> tuple[FakeChain, FakePool]:
+        """Market and pool as one account's process has them."""
+        address, steps = account(name).address, Steps()
+        return self._chain(address, steps), FaultyPool(self.pool_state, address, steps)
+
     def staker(self, name: str, *, steps: Steps | None = None) -> Staker:
         """An auditor's stake, as one process sees it."""
         address, steps = account(name).address, steps or Steps()

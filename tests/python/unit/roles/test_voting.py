@@ -8,6 +8,7 @@ import pytest
 from disputed import ETHER, Liar, cast, disputed_lie, flip_one_prediction, opened_lie, vote
 from dlbc.core.errors import ContractRefused, Refused
 from dlbc.core.types import Ground, Phase, Ruling, TaskId, Verdict
+from dlbc.roles.collecting import collect_task
 from fakes.keys import MoodyKeys, account
 from fakes.world import Crash, Steps, World
 
@@ -123,7 +124,24 @@ def test_vote__unopened_ballot__is_lost_and_said_so(tmp_path: Path) -> None:
     step = world.voter("late").step(task_id, Verdict.FALLS)
     assert step.is_done
     assert "2 ether are lost with a ballot that was not opened in time" in step.sentence
+    told = collect_task(*world.processes("late"), task_id).sentence
+    assert told.endswith("nothing to do. The ballot of 2 ether is lost: it was not opened in time.")
     assert active(world, "late") == STAKE - LOCK
+
+
+def test_collect__bond_of_a_dispute_that_waits_and_then_failed__says_where_it_is(tmp_path: Path) -> None:
+    """Nobody should have to guess why nothing arrives."""
+    world = World(tmp_path)
+    world.staked("one")
+    task_id = world.post()
+    world.play(task_id, world.miner(), until=lambda: world.market.phase(task_id).phase is Phase.CHALLENGE)
+    world.disputer("disputer").dispute(task_id, Ground.SCORE)
+    told = collect_task(*world.processes("disputer"), task_id).sentence
+    assert told.endswith("nothing to do. The bond of 0.1 ether waits for the vote on the dispute.")
+    world.market.move_to_end_of_phase(task_id)
+    cast(world, task_id, one=Verdict.STANDS)
+    told = collect_task(*world.processes("disputer"), task_id).sentence
+    assert told.endswith("The bond of 0.1 ether is lost: the auditors did not agree with the dispute.")
 
 
 def test_vote__other_verdict_the_second_time__refused_and_nothing_sent(tmp_path: Path) -> None:
