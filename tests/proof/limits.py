@@ -9,4 +9,6 @@ FUZZ_RUNS = 10_000
 INVARIANT_RUNS = 256
 INVARIANT_DEPTH = 500
 SEEDED_FAULTS = 3
+FINE_TUNING_R = 2.0
+"""R of docs/watermark.md against thieves who only train on."""
 DEEP_SECONDS = 3600

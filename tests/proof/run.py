@@ -103,6 +103,22 @@ def properties() -> Stage:
     return _pytest("-m", "unit", "-n", "2", HYPOTHESIS_PROFILE="deep")
 
 
+def attacks() -> Stage:
+    """The thinned grid of attacks on the watermark, with its controls (bench/watermark.py)."""
+    bench = ROOT / "bench"
+    finished = run([sys.executable, bench / "watermark.py", "--quick"], "attacks", HOME=os.environ["HOME"])
+    if finished.code != 0:
+        raise Unusable(f"bench/watermark.py --quick failed:\n{last_lines(finished.output)}")
+    cells = json.loads((bench / "results" / "quick" / "watermark.json").read_text(encoding="utf-8"))["cells"]
+    ratios = {name: cell["kss"]["removal"]["fine_tuning"]["ratio"]["value"] for name, cell in cells.items()}
+    short = [
+        f"{name}: fine-tuning removes the mark in {ratio} of the epochs of training afresh, not {limits.FINE_TUNING_R}"
+        for name, ratio in ratios.items()
+        if ratio is None or ratio < limits.FINE_TUNING_R
+    ]
+    return {"fineTuningR": ratios}, short or _none(cells, "no net was attacked")
+
+
 STAGES: dict[str, Callable[[], Stage]] = {
     "coverage": coverage,
     "staticAnalysis": static_analysis,
@@ -110,6 +126,7 @@ STAGES: dict[str, Callable[[], Stage]] = {
     "symbolic": symbolic,
     "fuzz": fuzz,
     "chaos": chaos,
+    "attacks": attacks,
     "properties": properties,
     "invariants": invariants,
 }
