@@ -332,6 +332,14 @@ class Storage(Protocol):
 
     def is_pinned(self, locator: Locator) -> bool: ...
 
+    def unpin(self, locator: Locator) -> None:
+        """The node may forget these bytes; no error if it had not pinned them."""
+        ...
+
+    def collect(self) -> int:
+        """Asks the node to delete what is pinned by nobody; how many bytes that freed. Raises Unavailable."""
+        ...
+
     def version(self) -> str:
         """Raises StorageUnreachable."""
         ...

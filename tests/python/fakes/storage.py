@@ -16,6 +16,7 @@ class MemoryStorage:
     def __init__(self, network: dict[Locator, bytes] | None = None) -> None:
         self.network = {} if network is None else network
         self.pins: set[Locator] = set()
+        self.held: set[Locator] = set()
         self.is_down = False
 
     def add(self, data: bytes) -> Locator:
@@ -23,6 +24,7 @@ class MemoryStorage:
         locator = locator_of(data)
         self.network[locator] = data
         self.pins.add(locator)
+        self.held.add(locator)
         return locator
 
     def add_file(self, path: Path, progress: Progress = silent) -> Locator:
@@ -50,10 +52,22 @@ class MemoryStorage:
         if locator not in self.network:
             raise Unavailable(f"nobody served {to_cid(locator)} within {timeout:g} s, so it could not be pinned")
         self.pins.add(locator)
+        self.held.add(locator)
 
     def is_pinned(self, locator: Locator) -> bool:
         self._answer()
         return locator in self.pins
+
+    def unpin(self, locator: Locator) -> None:
+        self._answer()
+        self.pins.discard(locator)
+
+    def collect(self) -> int:
+        """Takes the bytes from the whole network: as if nobody else had them."""
+        self._answer()
+        freed = [self.network.pop(locator, b"") for locator in self.held - self.pins]
+        self.held &= self.pins
+        return sum(len(data) for data in freed)
 
     def version(self) -> str:
         self._answer()

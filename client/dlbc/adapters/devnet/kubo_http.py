@@ -29,6 +29,7 @@ _DEFAULT_SECONDS = 120.0
 _MAX_SECONDS = 900.0
 _IDLE_SECONDS = 60.0
 _MULTIPART_MARGIN = 1 << 16
+_STORAGE_MAX = 10_000_000_000  # Kubo's default; it only matters to `ipfs daemon --enable-gc`
 _PREFIX = "/api/v0/"
 _LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 _CID = re.compile(r"(?:/ipfs/)?(Qm[1-9A-HJ-NP-Za-km-z]{44})")
@@ -330,6 +331,17 @@ def _pin_ls(request: Request) -> Answer:
     return {"Keys": {cid: {"Type": "recursive"} for cid in found}}
 
 
+def _repo_gc(request: Request) -> Answer:
+    request.node.collect(request.deadline)
+    return []  # as with Kubo's --silent
+
+
+def _repo_stat(request: Request) -> Answer:
+    objects, size = request.node.usage()
+    told = {"NumObjects": objects, "RepoSize": size, "StorageMax": _STORAGE_MAX}
+    return {**told, "RepoPath": "", "Version": "fs-repo@14"}
+
+
 def _swarm_connect(request: Request) -> Answer:
     told = []
     for address in request.arguments():
@@ -371,6 +383,8 @@ CALLS: dict[str, Call] = {
     "pin/add": _pin_add,
     "pin/rm": _pin_rm,
     "pin/ls": _pin_ls,
+    "repo/gc": _repo_gc,
+    "repo/stat": _repo_stat,
     "swarm/connect": _swarm_connect,
     "swarm/peers": _swarm_peers,
 }

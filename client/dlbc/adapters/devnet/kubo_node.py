@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from dlbc.adapters.devnet import kubo_blocks
+from dlbc.core.errors import BadInput
+
 MAX_STUCK_CALLS = 4
 _MAX_ATTEMPTS = 3
 _START_SECONDS = 30.0
@@ -192,6 +195,37 @@ class KuboNode:
         self._call(deadline, "pin", cid)
         self._known_pins.add(cid)
 
+    def usage(self) -> tuple[int, int]:
+        """(blocks, bytes of files) of the repository."""
+        return kubo_blocks.usage(self._repo)
+
+    def collect(self, deadline: float) -> None:
+        """Deletes what is not pinned. The library can't, so it is done while no library runs.
+
+        What is being added meanwhile is added again; a download that has begun is cut off, as by any new worker.
+        """
+        with self._lock:
+            if self._closed:
+                raise NodeError("the node is shutting down")
+            self._worker.stop()
+            self._worker = Worker(self._repo, self._swarm_port)
+            try:  # this worker has no caller but us, so what it lists is all there is
+                answer = self._worker.send("pins")
+                try:
+                    pins = [str(cid) for cid in answer.wait(deadline)]
+                finally:
+                    answer.close()
+                self._worker.stop()
+                kubo_blocks.delete_all_but(self._repo, pins)
+            except BadInput as error:
+                raise NodeError(f"nothing was deleted: {error}") from error
+            except WorkerGone as error:
+                raise NodeError("Kubo ended while its pins were read; nothing was deleted") from error
+            finally:
+                self._worker.stop()
+                self._worker = Worker(self._repo, self._swarm_port)
+                self._reconnect()
+
     def connect(self, address: str, deadline: float) -> None:
         self._call(deadline, "connect", address)
         self._connected[address] = None
@@ -288,9 +322,12 @@ class KuboNode:
             worker.process.kill()
             worker.stop()
             self._worker = Worker(self._repo, self._swarm_port)
-            for address in self._connected:
-                with contextlib.suppress(WorkerGone):
-                    self._worker.send("connect", address).close()
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        for address in self._connected:
+            with contextlib.suppress(WorkerGone):
+                self._worker.send("connect", address).close()
 
 
 def _read_now(pipe: int) -> bytes:

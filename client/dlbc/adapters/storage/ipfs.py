@@ -37,6 +37,9 @@ _BLOCK = 1 << 18
 _CONNECT_SECONDS = 5.0
 _QUICK_SECONDS = 15.0  # calls that need no network: version, pin/ls
 _ADD_SECONDS = 600.0
+_UNPIN_SECONDS = 60.0  # a large repository takes its time to count itself
+_COLLECT_SECONDS = 900.0
+_MAX_COLLECT_BYTES = 64 << 20
 _MAX_JSON_BYTES = 1 << 20
 _NODE_MARGIN_SECONDS = 2.0  # the node gives up this much before we do, so that it can say why
 
@@ -105,6 +108,35 @@ class IpfsStorage:
             if "is not pinned" in str(error.__cause__):
                 return False
             raise
+
+    def unpin(self, locator: Locator) -> None:
+        cid = to_cid(locator)
+        try:
+            with self._translated(f"the node did not unpin {cid}"):
+                answer = _within(_UNPIN_SECONDS, lambda watch: watch.client(_UNPIN_SECONDS).pin.rm(cid), self._api)
+                if cid not in answer["Pins"]:
+                    raise KeyError(cid)
+        except Unavailable as error:
+            if "not pinned" not in str(error.__cause__):
+                raise
+
+    def collect(self) -> int:
+        before = self.repo()[0]
+        with self._translated("the node did not collect its garbage"):
+            # Kubo's own --silent: without it the answer names every block.
+            options = {"silent": "true"}
+            _within(
+                _COLLECT_SECONDS,
+                lambda watch: watch.client(_COLLECT_SECONDS, _MAX_COLLECT_BYTES).repo.gc(quiet=True, opts=options),
+                self._api,
+            )
+        return max(0, before - self.repo()[0])
+
+    def repo(self) -> tuple[int, int]:
+        """(bytes used, bytes at which a daemon with --enable-gc starts to delete; 0 = not told)."""
+        with self._translated("the node did not tell the size of its repository"):
+            answer = _within(_UNPIN_SECONDS, lambda watch: watch.client(_UNPIN_SECONDS).repo.stat(), self._api)
+            return int(answer["RepoSize"]), int(answer.get("StorageMax", 0))
 
     def version(self) -> str:
         with self._translated("the node did not tell its version"):

@@ -111,6 +111,44 @@ def test_pin__twice__is_no_error(storage: Storage) -> None:
     assert storage.is_pinned(locator)
 
 
+def test_collect__after_an_unpin__deletes_that_and_nothing_else(storage: Storage) -> None:
+    """What is pinned stays whole, in however many blocks; what is not is gone; and the node goes on working."""
+    kept, doomed = some_bytes(3 * MIB, 31), some_bytes(2 * MIB, 32)
+    kept_locator, doomed_locator = storage.add(kept), storage.add(doomed)
+
+    storage.unpin(doomed_locator)
+    assert not storage.is_pinned(doomed_locator)
+    freed = storage.collect()
+
+    assert freed >= 2 * MIB
+    assert storage.fetch(kept_locator, max_bytes=len(kept)) == kept
+    assert storage.is_pinned(kept_locator)
+    with pytest.raises(Unavailable):
+        storage.fetch(doomed_locator, max_bytes=len(doomed), timeout=1)
+    assert storage.add(doomed) == doomed_locator
+    assert storage.fetch(doomed_locator, max_bytes=len(doomed)) == doomed
+
+
+def test_collect__nothing_was_unpinned__frees_nothing(storage: Storage) -> None:
+    """Everything a role stores is pinned; Kubo itself leaves a folder of some bytes beside each file."""
+    storage.collect()
+    locator = storage.add(some_bytes(MIB, 33))
+
+    assert storage.collect() < 1000
+    assert storage.is_pinned(locator)
+
+
+def test_unpin__never_pinned_or_twice__is_no_error(storage: Storage) -> None:
+    """Every step can be repeated after a crash."""
+    locator = storage.add(b"pinned for a while")
+
+    storage.unpin(locator)
+    storage.unpin(locator)
+    storage.unpin(Locator(some_bytes(32, 34)))
+
+    assert not storage.is_pinned(locator)
+
+
 def test_version__of_a_node_that_runs__is_told(storage: Storage) -> None:
     """A cheap question that shows the node is there."""
     assert storage.version()
@@ -170,11 +208,13 @@ def calls(storage: Storage, path: Path) -> dict[str, Callable[[], object]]:
         "fetch": lambda: storage.fetch(locator, max_bytes=10, timeout=1),
         "pin": lambda: storage.pin(locator, timeout=1),
         "is_pinned": lambda: storage.is_pinned(locator),
+        "unpin": lambda: storage.unpin(locator),
+        "collect": storage.collect,
         "version": storage.version,
     }
 
 
-CALLS = ["add", "add_file", "fetch", "pin", "is_pinned", "version"]
+CALLS = ["add", "add_file", "fetch", "pin", "is_pinned", "unpin", "collect", "version"]
 
 
 @pytest.mark.parametrize("call", CALLS)
