@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dlbc.roles.auditor import Auditor
     from dlbc.roles.claiming import Owner
     from dlbc.roles.detecting import Detector
+    from dlbc.roles.disk import MinerDisk
     from dlbc.roles.disputing import Disputer
     from dlbc.roles.keeper import Keeper
     from dlbc.roles.loop import Report
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from dlbc.roles.requester import Requester
     from dlbc.roles.stakes import Staker
     from dlbc.roles.voting import Voter
+    from dlbc.roles.watch import Watch
 
 AskPassword = Callable[[str], str]
 LOCAL_CHAIN_ID = 31337
@@ -197,6 +200,58 @@ def miner(config: Config, options: MinerOptions, report: Report, ask: AskPasswor
         options=options,
         report=report,
     )
+
+
+def miner_disk(config: Config, address: Address, kept: Journal, report: Report) -> MinerDisk:
+    """What the miner of this account keeps; its journal is the caller's to open, and to close."""
+    from dlbc.roles.disk import MinerDisk
+
+    folder = role_folder(config, "miner", address) / "work"
+    return MinerDisk(chain(config), storage(config), kept, address, folder, report=report)
+
+
+def quota(config: Config, miner: Miner, report: Report) -> Callable[[], None]:
+    """Keeps a running miner under disk_quota_gb: to be called after every tick. Does nothing without a quota."""
+    import threading
+    import time
+
+    from dlbc.core.errors import DlbcError
+    from dlbc.roles.disk import MinerDisk, Quota
+
+    if not config.disk_quota_gb:
+        return lambda: None
+
+    def collect() -> None:
+        try:
+            miner.storage.collect()
+        except DlbcError as error:
+            report("failed", do="collect garbage", reason=str(error))
+
+    def start_collecting() -> None:  # minutes on a large repository, and entries have deadlines
+        threading.Thread(target=collect, name="garbage", daemon=True).start()
+
+    disk = MinerDisk(miner.chain, miner.storage, miner.journal, miner.keys.address, miner.folder, report=report)
+    return Quota(disk, config.disk_quota_gb * 10**9, time.monotonic, start_collecting).look
+
+
+@contextmanager
+def watch(config: Config, role: str) -> Iterator[Watch]:
+    """Watches a daemon; with a metrics port, its figures are served as long as it runs. Raises Refused."""
+    import time
+
+    from dlbc.adapters.health import Health, HealthServer
+    from dlbc.roles.loop import said_once
+    from dlbc.roles.watch import Watch
+
+    health, logged = Health(time.monotonic), said_once(event_log())
+    if not config.metrics_port:
+        yield Watch(logged, health)
+        return
+    from dlbc.adapters.metrics import Metrics
+
+    metrics = Metrics(role, lambda: health.age)
+    with HealthServer(config.metrics_port, health, metrics.text, metrics.content_type):
+        yield Watch(logged, health, metrics)
 
 
 def memory_bytes() -> int:

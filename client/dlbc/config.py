@@ -19,7 +19,10 @@ DEFAULT_HOME = "~/.dlbc"
 DEFAULT_RPC_URL = "http://127.0.0.1:8545"
 DEFAULT_IPFS_API = "/ip4/127.0.0.1/tcp/5001/http"
 FILE_NAME = "dlbc.toml"
-SETTINGS = ("home", "rpc_url", "ipfs_api", "market", "lens", "chain_id", "deployment_block", "account", "password_file")
+SETTINGS = (
+    *("home", "rpc_url", "ipfs_api", "market", "lens", "chain_id", "deployment_block", "account", "password_file"),
+    *("metrics_port", "disk_quota_gb"),
+)
 """Keys of the file; the flag has the same name, the environment variable is DLBC_ and the name in capitals."""
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -40,6 +43,8 @@ class Config:
     deployment_block: int = 0
     account: str | None = None  # name of a keystore in home/keys, or a path
     password_file: Path | None = None
+    metrics_port: int = 0  # of the loopback, for the metrics of a daemon; 0: none
+    disk_quota_gb: int = 0  # what a miner keeps in files and pins, in 10^9 bytes; 0: no limit
     file: Path | None = None  # the file that was read, if any
 
     @property
@@ -105,6 +110,10 @@ def read_config(
         ),
         account=text("account", "") if "account" in values else None,
         password_file=path("password_file"),
+        metrics_port=_checked_number(values["metrics_port"], "a port", 65_535) if "metrics_port" in values else 0,
+        disk_quota_gb=(
+            _checked_number(values["disk_quota_gb"], "a number of gigabytes") if "disk_quota_gb" in values else 0
+        ),
         file=file,
     )
 
@@ -184,10 +193,10 @@ def _checked_multiaddr(value: str, source: str) -> str:
     return value
 
 
-def _checked_number(setting: tuple[object, str, Path], expected: str) -> int:
+def _checked_number(setting: tuple[object, str, Path], expected: str, highest: int = 10**18) -> int:
     value, source, _ = setting
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= highest:
         raise Usage(f"{source}: expected {expected}, found {str(value)[:60]!r}")
     return value

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TextIO
+from typing import Any, TextIO
+
+import structlog
 
 from dlbc.core.units import format_amount
 
@@ -17,6 +19,8 @@ _SECRET = re.compile(r"(^|_)(salt|secret|secrets|password|mnemonic|seed|signatur
 _PUBLIC = re.compile(r"(^|_)hash$")
 _MOMENTS = ("ends_at", "until")
 _EVENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+Event = MutableMapping[str, Any]
 
 
 class EventLog:
@@ -33,21 +37,40 @@ class EventLog:
         *,
         terminal: bool | None = None,
     ) -> None:
-        self._stream = stream if stream is not None else sys.stderr
-        self._now = now
-        self._terminal = self._stream.isatty() if terminal is None else terminal
+        stream = stream if stream is not None else sys.stderr
+        is_terminal = stream.isatty() if terminal is None else terminal
+
+        def stamp(_: object, __: str, event: Event) -> Event:
+            return {"time": now(), "event": event.pop("event"), **event}
+
+        self._log = structlog.wrap_logger(
+            structlog.WriteLogger(stream),
+            processors=[stamp, _plain, _line if is_terminal else _json],
+            wrapper_class=structlog.BoundLogger,
+            context_class=dict,
+            cache_logger_on_first_use=True,
+        )
 
     def __call__(self, event: str, **keys: object) -> None:
         """Writes one line. `event` is a snake_case verb phrase."""
         assert _EVENT.fullmatch(event), f"an event is snake_case, found {event!r}"
-        shown = {name: _shown(name, value) for name, value in keys.items()}
-        if self._terminal:
-            told = " ".join(f"{name}={_word(_readable(name, value))}" for name, value in shown.items())
-            line = f"{self._now():%H:%M:%S} {event.replace('_', ' ')}{'  ' if told else ''}{told}"
-        else:
-            line = json.dumps({"time": self._now().isoformat(timespec="milliseconds"), "event": event, **shown})
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        self._log.info(event, **keys)
+
+
+def _plain(_: object, __: str, event: Event) -> Event:
+    """Secrets are hidden, and everything else becomes something that JSON has."""
+    return {name: value if name in ("time", "event") else _shown(name, value) for name, value in event.items()}
+
+
+def _json(_: object, __: str, event: Event) -> str:
+    return json.dumps({**event, "time": event["time"].isoformat(timespec="milliseconds")})
+
+
+def _line(_: object, __: str, event: Event) -> str:
+    """For people."""
+    time, verb = event.pop("time"), event.pop("event")
+    told = " ".join(f"{name}={_word(_readable(name, value))}" for name, value in event.items())
+    return f"{time:%H:%M:%S} {verb.replace('_', ' ')}{'  ' if told else ''}{told}"
 
 
 def _shown(name: str, value: object) -> object:

@@ -24,6 +24,8 @@ COMMANDS = {
     "watermark": "Look for registered marks in a model file.",
     "ledger": "Show and verify the ledger of useful work.",
     "wallet": "Make, import and use accounts.",
+    "doctor": "Check this machine, the chain, the IPFS node and the account.",
+    "disk": "Show what a miner keeps, and free what it no longer needs.",
     "devnet": "Run a local network: chain, IPFS node, contracts.",
     "deploy": "Deploy the contracts to a chain.",
     "demo": "The whole loop on this machine.",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-from types import FrameType
-
 import click
 
 from dlbc.cli import render
+from dlbc.cli.daemon import daemon, metrics_option
 from dlbc.cli.options import Group, Settings, typed_hash
 
 
@@ -24,21 +22,21 @@ def command() -> None:
 @click.option(
     "--parent", metavar="SHA256", help="Go on from this settled model, and declare it: its miner gets the royalty."
 )
+@metrics_option
 @click.pass_obj
 def run(
     settings: Settings, once: bool, device: str, epochs: int | None, tasks: tuple[int, ...], parent: str | None
 ) -> None:
     """Pick the best-ranked task this machine can do, and carry every entry to its payout.
 
-    Ends cleanly on Ctrl-C or SIGTERM; started again, it goes on where it was. Even without its home folder it finds
-    its entries from the chain and its wallet.
+    Ends cleanly on Ctrl-C (exit code 130) or SIGTERM (0); started again, it goes on where it was. Even without its home
+    folder it finds its entries from the chain and its wallet.
     """
     from dlbc import bootstrap
     from dlbc.cli.password import ask_on_terminal
     from dlbc.core.errors import TryLater
     from dlbc.core.types import ZERO_HASH, TaskId
     from dlbc.roles.loop import run as run_loop
-    from dlbc.roles.loop import said_once
     from dlbc.roles.miner import MinerOptions
 
     only = frozenset(TaskId(number) for number in tasks) if tasks else None
@@ -52,15 +50,17 @@ def run(
     )
     if parent:
         bootstrap.models(settings.config()).by_hash(options.parent)
-    report = said_once(bootstrap.event_log())
-    miner = bootstrap.miner(settings.config(), options, report, ask_on_terminal())
-    signal.signal(signal.SIGTERM, _interrupt)
-    report("miner_started", account=miner.keys.address, market=miner.chain.market, device=device)
-    try:
-        run_loop(miner.tick, bootstrap.clock(), report=report, pause=bootstrap.pause(miner.chain))
-    finally:
-        miner.stop()
-        miner.journal.close()
+    with daemon(settings, "miner") as watch:
+        miner = bootstrap.miner(settings.config(), options, watch.report, ask_on_terminal())
+        watch.miner(miner)
+        watch.after_tick(bootstrap.quota(settings.config(), miner, watch.report))
+        watch.report("miner_started", account=miner.keys.address, market=miner.chain.market, device=device)
+        try:
+            tick = watch.tick(miner.tick)
+            run_loop(tick, bootstrap.clock(), report=watch.report, pause=bootstrap.pause(miner.chain))
+        finally:
+            miner.stop()
+            miner.journal.close()
     done = [entry for entry in miner.entries.values() if entry.is_done]
     if not done:
         if not miner.chain.ranked_tasks():
@@ -110,7 +110,3 @@ def status(settings: Settings) -> None:
         ],
         right=["task", "round"],
     )
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -10,6 +10,7 @@ import click
 
 from dlbc.cli import render
 from dlbc.cli.confirm import agree, yes_option
+from dlbc.cli.daemon import daemon, metrics_option
 from dlbc.cli.options import Group, Settings
 from dlbc.cli.task_standing import show_standing, standing_json
 from dlbc.core.architecture import CLASSIFIERS
@@ -210,6 +211,7 @@ def show(settings: Settings, task_id: int) -> None:
 @command.command()
 @click.argument("tasks", metavar="TASK...", type=click.IntRange(min=1), nargs=-1, required=True)
 @click.option("--release", "may_release", is_flag=True, help="Release the test set on time, and collect at the end.")
+@metrics_option
 @click.pass_obj
 def watch(settings: Settings, tasks: tuple[int, ...], may_release: bool) -> None:
     """Follow tasks until they are over. With an account, advances them when time has made it due."""
@@ -217,20 +219,18 @@ def watch(settings: Settings, tasks: tuple[int, ...], may_release: bool) -> None
     from dlbc.core.decide import Do
     from dlbc.core.phases import meaning
     from dlbc.core.types import TaskId
-    from dlbc.roles.loop import attend, run, said_once
+    from dlbc.roles.loop import attend, run
 
-    report = said_once(bootstrap.event_log())
-    watcher: Requester | Keeper
-    watcher = _requester(settings, report) if may_release else bootstrap.keeper(settings.config(), report)
-    chain = watcher.chain
-    for number in tasks:
-        chain.task(TaskId(number))
-    open_tasks = [TaskId(number) for number in tasks]
-
-    def tick() -> bool:
-        return attend(open_tasks, lambda task_id: watcher.step(task_id).do is Do.FINISH, report)
-
-    run(tick, bootstrap.clock(), report=report, pause=bootstrap.pause(chain))
+    with daemon(settings, "requester" if may_release else "keeper") as watched:
+        report = watched.report
+        watcher: Requester | Keeper
+        watcher = _requester(settings, report) if may_release else bootstrap.keeper(settings.config(), report)
+        chain = watcher.chain
+        for number in tasks:
+            chain.task(TaskId(number))
+        open_tasks = [TaskId(number) for number in tasks]
+        tick = watched.tick(lambda: attend(open_tasks, lambda each: watcher.step(each).do is Do.FINISH, report))
+        run(tick, bootstrap.clock(), report=report, pause=bootstrap.pause(chain))
     ends = {number: chain.phase(TaskId(number)).phase for number in tasks}
     if settings.json:
         render.print_json({"tasks": [{"taskId": number, "phase": phase.label} for number, phase in ends.items()]})
