@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dlbc.adapters.chain.web3_chain import Web3Chain
     from dlbc.adapters.devnet.network import LocalNetwork, Network, Status
     from dlbc.adapters.telemetry import EventLog
+    from dlbc.core.checkup import Finding
     from dlbc.roles.auditor import Auditor
     from dlbc.roles.claiming import Owner
     from dlbc.roles.detecting import Detector
@@ -252,6 +253,14 @@ def watch(config: Config, role: str) -> Iterator[Watch]:
     metrics = Metrics(role, lambda: health.age)
     with HealthServer(config.metrics_port, health, metrics.text, metrics.content_type):
         yield Watch(logged, health, metrics)
+
+
+def checkup(config: Config) -> tuple[int, Iterator[Finding]]:
+    """(number of checks, their findings as they come) of this machine under this configuration."""
+    from dlbc.adapters.checkup import checks_of, run
+
+    checks = checks_of(config)
+    return len(checks), run(checks)
 
 
 def memory_bytes() -> int:

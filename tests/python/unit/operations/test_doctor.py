@@ -1,0 +1,135 @@
+"""`dlbc doctor` as a whole: every check is made, whatever the others do, and the exit code tells scripts."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dlbc import bootstrap
+from dlbc.adapters.checkup import Check, checks_of, run
+from dlbc.adapters.journal.sqlite import SqliteJournal
+from dlbc.adapters.keys import create_keystore
+from dlbc.cli import main
+from dlbc.config import Config
+from dlbc.core.checkup import Finding, State, ok, problem, warning
+from dlbc.core.errors import ChainUnreachable
+
+pytestmark = pytest.mark.unit
+
+
+def raising(error: Exception) -> Finding:
+    raise error
+
+
+def test_run__checks_that_fail_hang_or_break__hide_no_other() -> None:
+    """Each has a deadline; what depends on a failed one is skipped, and says on which."""
+    never = threading.Event()
+    checks = [
+        Check("hangs", lambda: ok("hangs", str(never.wait())), seconds=0.05),
+        Check("refuses", lambda: raising(ChainUnreachable("nobody answers; start it"))),
+        Check("breaks", lambda: raising(ZeroDivisionError("a bug"))),
+        Check("depends", lambda: ok("depends", "never measured"), needs="refuses"),
+        Check("depends on that", lambda: ok("depends on that", "never measured"), needs="depends"),
+        Check("works", lambda: ok("works", "well")),
+    ]
+
+    found = {finding.name: finding for finding in run(checks)}
+
+    never.set()
+    assert {name: finding.state for name, finding in found.items()} == {
+        "hangs": State.PROBLEM,
+        "refuses": State.PROBLEM,
+        "breaks": State.PROBLEM,
+        "depends": State.SKIPPED,
+        "depends on that": State.SKIPPED,
+        "works": State.OK,
+    }
+    assert "no answer within 0 s" in found["hangs"].found
+    assert found["refuses"].todo == "nobody answers; start it"
+    assert "see refuses" in found["depends"].found
+
+
+def measure(config: Config, name: str) -> Finding:
+    """One of the real checks."""
+    (check,) = [check for check in checks_of(config) if check.name == name]
+    (finding,) = run([Check(check.name, check.measure)])
+    return finding
+
+
+def test_keystore__readable_by_others__is_a_problem(tmp_path: Path) -> None:
+    """An encrypted key is still no public file."""
+    file, address = create_keystore("me", tmp_path, "secret", quick=True)
+    config = Config(home=tmp_path, account="me")
+    assert measure(config, "keystore").state is State.OK
+    assert address in measure(config, "keystore").found
+    file.chmod(0o644)
+    assert measure(config, "keystore").state is State.PROBLEM
+    assert "secret" not in str(measure(config, "keystore"))
+
+
+def test_password__file_missing_or_public__is_a_problem(tmp_path: Path) -> None:
+    """A daemon finds out before it is needed."""
+    file = tmp_path / "password"
+    config = Config(home=tmp_path, password_file=file)
+    assert measure(config, "password").state is State.PROBLEM
+    file.write_text("secret")
+    file.chmod(0o600)
+    assert measure(config, "password").state is State.OK
+    file.chmod(0o640)
+    assert measure(config, "password").state is State.PROBLEM
+    assert "secret" not in str(measure(config, "password"))
+
+
+def test_journal__damaged_or_malformed__is_a_problem(tmp_path: Path) -> None:
+    """Also while a daemon has it open."""
+    folder = tmp_path / "miner-0x00000000000000000000000000000000000000aa"
+    config = Config(home=tmp_path)
+    assert measure(config, "journal").found == "none yet"
+    with SqliteJournal(folder) as kept:
+        kept.put("entry", f"{'ab' * 32}/0", {"task_id": 1, "round": 0, "stage": "training"})
+        assert measure(config, "journal").found == "miner 00aa: 1 entries"
+        kept.put("entry", "strange", {"task_id": 1})
+        assert "1 of 2 entries" in measure(config, "journal").found
+    (folder / "journal.sqlite").write_bytes(b"not a database at all" * 100)
+    assert measure(config, "journal").state is State.PROBLEM
+
+
+def test_machine__python_packages_disk_gpu_and_clock__are_told(tmp_path: Path) -> None:
+    """On the machine that runs the tests nothing of this is a problem."""
+    config = Config(home=tmp_path / "not/there/yet")
+    for name in ("python", "packages", "disk", "time service"):
+        assert measure(config, name).state is not State.PROBLEM
+
+
+@pytest.mark.parametrize(
+    ("findings", "code"),
+    [
+        ([ok("a", "fine")], 0),
+        ([ok("a", "fine"), warning("b", "hm", "look")], 0),
+        ([problem("a", "bad", "do it"), ok("b", "fine")], 1),
+    ],
+)
+def test_doctor__findings__exit_code_and_json(
+    findings: list[Finding],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """0 unless there is a problem; the table fits 80 columns."""
+
+    def checkup(config: Config) -> tuple[int, Iterator[Finding]]:
+        return len(findings), iter(findings)
+
+    monkeypatch.setattr(bootstrap, "checkup", checkup)
+    assert main.run(["doctor", "--home", str(tmp_path), "--json"]) == code
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] is (code == 0)
+    assert [check["name"] for check in told["checks"]] == [finding.name for finding in findings]
+    assert main.run(["doctor", "--home", str(tmp_path)]) == code
+    shown = capsys.readouterr().out
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    assert all(finding.todo in shown for finding in findings)
