@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from dlbc.config import Config, read_config
 from dlbc.core.errors import Usage
-from dlbc.core.types import Address
-from dlbc.ports import Chain, Clock, Dataset, Journal, Keys, Pool, Progress, Storage, Trainer, silent
+from dlbc.core.types import Address, TaskId
+from dlbc.ports import Chain, Clock, Dataset, Journal, Keys, Payout, Pool, Progress, Storage, Trainer, silent
 
 if TYPE_CHECKING:
     from dlbc.adapters.chain.web3_chain import Web3Chain
     from dlbc.adapters.devnet.network import LocalNetwork, Network, Status
+    from dlbc.adapters.signer import SignerKeys
     from dlbc.adapters.telemetry import EventLog
     from dlbc.core.checkup import Finding
     from dlbc.roles.auditor import Auditor
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from dlbc.roles.disk import MinerDisk
     from dlbc.roles.disputing import Disputer
     from dlbc.roles.keeper import Keeper
+    from dlbc.roles.keeping import MarketKeeper
     from dlbc.roles.loop import Report
     from dlbc.roles.miner import Miner, MinerOptions
     from dlbc.roles.models import Models
     from dlbc.roles.outcome import Agree
     from dlbc.roles.refuting import Refuter
+    from dlbc.roles.relaying import Outbox
     from dlbc.roles.requester import Requester
     from dlbc.roles.stakes import Staker
     from dlbc.roles.voting import Voter
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 AskPassword = Callable[[str], str]
 LOCAL_CHAIN_ID = 31337
+NO_ACCOUNT = "no account was named: pass --account NAME (see `dlbc wallet list`) or set DLBC_ACCOUNT"
 
 
 def load_config(flags: Mapping[str, str | None] | None = None) -> Config:
@@ -52,18 +56,61 @@ def storage(config: Config) -> Storage:
 
 def keys(config: Config, ask: AskPassword | None = None) -> Keys:
     """The decrypted account of the configuration. Raises Usage, NotFound, Refused, BadInput."""
+    if config.signer_url is not None:
+        signer = _signer(config)
+        signer.check()
+        return signer
     from dlbc.adapters.keys import keystore_path, open_keystore
 
     if config.account is None:
-        raise Usage("no account was named: pass --account NAME (see `dlbc wallet list`) or set DLBC_ACCOUNT")
-    return open_keystore(keystore_path(config.account, config.home), config.password_file, ask)
+        raise Usage(NO_ACCOUNT)
+    stored = None
+    if config.keyring:
+        from dlbc.adapters.keyring_store import stored_password
+
+        stored = stored_password
+    return open_keystore(keystore_path(config.account, config.home), config.password_file, ask, stored)
+
+
+def _signer(config: Config) -> SignerKeys:
+    """Not checked yet."""
+    from dlbc.adapters.signer import SignerKeys
+
+    assert config.signer_url is not None, "only asked for with a signer"
+    return SignerKeys(config.signer_url, config.account)
+
+
+def keep_password(config: Config, ask: AskPassword | None) -> str:
+    """Puts the configured keystore's password into the system's keyring, once it opens it; the account's name there."""
+    from dlbc.adapters.keyring_store import store_password
+    from dlbc.adapters.keys import keystore_password, keystore_path, password_name
+
+    if config.account is None:
+        raise Usage(NO_ACCOUNT)
+    file = keystore_path(config.account, config.home)
+    name = password_name(file)
+    store_password(name, keystore_password(file, config.password_file, ask))
+    return name
+
+
+def forget_password(config: Config) -> bool:
+    """Takes the configured keystore's password out of the system's keyring; False if it was not there."""
+    from dlbc.adapters import keyring_store
+    from dlbc.adapters.keys import keystore_path, password_name
+
+    if config.account is None:
+        raise Usage(NO_ACCOUNT)
+    return keyring_store.forget_password(password_name(keystore_path(config.account, config.home)))
 
 
 def accounts(config: Config) -> list[tuple[str, Address]]:
-    """(name, address) of every keystore in the home folder."""
+    """(name, address) of every keystore in the home folder, and of the signer's accounts."""
     from dlbc.adapters.keys import list_keystores
 
-    return list_keystores(config.home)
+    found = list_keystores(config.home)
+    if config.signer_url is not None:
+        found += [("(signer)", address) for address in _signer(config).accounts()]
+    return found
 
 
 def create_account(
@@ -94,28 +141,31 @@ def account_address(config: Config, ask: AskPassword | None = None) -> Address:
     from dlbc.adapters.keys import keystore_address, keystore_path
     from dlbc.core.errors import BadInput
 
+    if config.signer_url is not None:
+        return _signer(config).address
     if config.account is None:
-        raise Usage("no account was named: pass --account NAME (see `dlbc wallet list`) or set DLBC_ACCOUNT")
+        raise Usage(NO_ACCOUNT)
     try:
         return keystore_address(keystore_path(config.account, config.home))
     except BadInput:
         return keys(config, ask).address
 
 
-def chain(config: Config, account: Keys | None = None) -> Chain:
+def chain(config: Config, account: Keys | None = None, report: Report | None = None) -> Chain:
     """The market of the configuration, as `account` sees it (None: read only). Raises Usage without a market."""
-    return _web3_chain(config, account)
+    return _web3_chain(config, account, report)
 
 
-def chain_and_pool(config: Config, account: Keys | None = None) -> tuple[Chain, Pool]:
+def chain_and_pool(config: Config, account: Keys | None = None, report: Report | None = None) -> tuple[Chain, Pool]:
     """The market and its auditor pool, over one connection and with one queue of transactions."""
     from dlbc.adapters.chain.web3_pool import Web3Pool
 
-    found = _web3_chain(config, account)
+    found = _web3_chain(config, account, report)
     return found, Web3Pool(found)
 
 
-def _web3_chain(config: Config, account: Keys | None) -> Web3Chain:
+def _web3_chain(config: Config, account: Keys | None, report: Report | None) -> Web3Chain:
+    from dlbc.adapters.chain.transactions import Sending, unheard
     from dlbc.adapters.chain.web3_chain import Web3Chain
 
     return Web3Chain(
@@ -125,6 +175,8 @@ def _web3_chain(config: Config, account: Keys | None) -> Web3Chain:
         account,
         deployment_block=config.deployment_block,
         expected_chain_id=config.chain_id,
+        sending=Sending(config.max_fee, report or unheard),
+        payout=None if config.payout is None else Payout(config.payout, config.payout_reserve),
     )
 
 
@@ -170,7 +222,7 @@ def requester(config: Config, report: Report, ask: AskPassword | None = None) ->
 
     account = keys(config, ask)
     folder = role_folder(config, "requester", account.address)
-    market, pool = chain_and_pool(config, account)
+    market, pool = chain_and_pool(config, account, report)
     return Requester(
         chain=market,
         pool=pool,
@@ -189,7 +241,7 @@ def miner(config: Config, options: MinerOptions, report: Report, ask: AskPasswor
 
     account = keys(config, ask)
     folder = role_folder(config, "miner", account.address)
-    market, pool = chain_and_pool(config, account)
+    market, pool = chain_and_pool(config, account, report)
     return Miner(
         chain=market,
         pool=pool,
@@ -200,6 +252,7 @@ def miner(config: Config, options: MinerOptions, report: Report, ask: AskPasswor
         folder=folder / "work",
         options=options,
         report=report,
+        outbox=_outbox(config, report),
     )
 
 
@@ -263,6 +316,12 @@ def checkup(config: Config) -> tuple[int, Iterator[Finding]]:
     return len(checks), run(checks)
 
 
+def _outbox(config: Config, report: Report) -> Outbox | None:
+    from dlbc.roles.relaying import Outbox, relay_folder
+
+    return None if config.relay_folder is None else Outbox(relay_folder(config.relay_folder), report)
+
+
 def memory_bytes() -> int:
     """Memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -272,7 +331,22 @@ def keeper(config: Config, report: Report, ask: AskPassword | None = None) -> Ke
     """A keeper that advances tasks if an account is configured, and only looks if none is."""
     from dlbc.roles.keeper import Keeper
 
-    return Keeper(chain(config, keys(config, ask) if config.account is not None else None), report)
+    has_account = config.account is not None or config.signer_url is not None
+    return Keeper(chain(config, keys(config, ask) if has_account else None, report), report)
+
+
+def market_keeper(
+    config: Config, tasks: frozenset[TaskId] | None, report: Report, ask: AskPassword | None = None
+) -> MarketKeeper:
+    """A keeper for all tasks of the market, or the chosen ones, that also sends what is left in the relay folder."""
+    from dlbc.roles.keeping import MarketKeeper
+    from dlbc.roles.relaying import Relay, relay_folder
+
+    market = chain(config, keys(config, ask), report)
+    relay = None
+    if config.relay_folder is not None:
+        relay = Relay(market, relay_folder(config.relay_folder), report)
+    return MarketKeeper(market, report, tasks, relay)
 
 
 def auditor(config: Config, progress: Progress = silent, align_limit: int | None = None) -> Auditor:
@@ -289,7 +363,7 @@ def staker(config: Config, report: Report, agree: Agree, ask: AskPassword | None
     """The stake of the configured account; needs no journal."""
     from dlbc.roles.stakes import Staker
 
-    market, pool = chain_and_pool(config, keys(config, ask))
+    market, pool = chain_and_pool(config, keys(config, ask), report)
     return Staker(market, pool, report, agree)
 
 
@@ -299,7 +373,7 @@ def disputer(
     """Files disputes and impeachments as the configured account; needs no journal."""
     from dlbc.roles.disputing import Disputer
 
-    market, pool = chain_and_pool(config, keys(config, ask))
+    market, pool = chain_and_pool(config, keys(config, ask), report)
     return Disputer(market, pool, storage(config), auditor(config, progress), report, agree)
 
 
@@ -308,7 +382,7 @@ def voter(config: Config, report: Report, agree: Agree, ask: AskPassword | None 
     from dlbc.roles.voting import Voter
 
     account = keys(config, ask)
-    market, pool = chain_and_pool(config, account)
+    market, pool = chain_and_pool(config, account, report)
     return Voter(market, pool, account, journal(role_folder(config, "auditor", account.address)), report, agree)
 
 
@@ -318,7 +392,7 @@ def refuter(
     """Refutes claims and demands predictions as the configured account; needs no journal."""
     from dlbc.roles.refuting import Refuter
 
-    market, pool = chain_and_pool(config, keys(config, ask))
+    market, pool = chain_and_pool(config, keys(config, ask), report)
     return Refuter(market, pool, storage(config), trainer(), report, agree, progress)
 
 
@@ -353,7 +427,7 @@ def owner(
     from dlbc.roles.recovery import Memory, Wallet
 
     account = keys(config, ask)
-    market = chain(config, account)
+    market = chain(config, account, report)
     found = Models(market, storage(config), trainer())
     wallet = Wallet(market, account, Memory(_journal_of(role_folder(config, "miner", account.address))))
     return Owner(market, account, wallet, found, CopySearch(market, found, progress), read_weights, report, agree)

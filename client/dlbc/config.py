@@ -9,11 +9,13 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dlbc.core.errors import Usage
-from dlbc.core.types import Address
+from dlbc.core.errors import BadInput, Usage
+from dlbc.core.types import Address, Wei
+from dlbc.core.units import parse_amount
 
 DEFAULT_HOME = "~/.dlbc"
 DEFAULT_RPC_URL = "http://127.0.0.1:8545"
@@ -21,9 +23,14 @@ DEFAULT_IPFS_API = "/ip4/127.0.0.1/tcp/5001/http"
 FILE_NAME = "dlbc.toml"
 SETTINGS = (
     *("home", "rpc_url", "ipfs_api", "market", "lens", "chain_id", "deployment_block", "account", "password_file"),
+    *("keyring", "signer_url", "max_fee_gwei", "payout", "payout_reserve", "relay_folder"),
     *("metrics_port", "disk_quota_gb"),
 )
 """Keys of the file; the flag has the same name, the environment variable is DLBC_ and the name in capitals."""
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+NOTHING = Wei(0)
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _MULTIADDR = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/[^/\s]+/tcp/\d{1,5}(/https?)?")
@@ -45,6 +52,12 @@ class Config:
     password_file: Path | None = None
     metrics_port: int = 0  # of the loopback, for the metrics of a daemon; 0: none
     disk_quota_gb: int = 0  # what a miner keeps in files and pins, in 10^9 bytes; 0: no limit
+    keyring: bool = False  # whether the system's keyring holds the keystore's password
+    signer_url: str | None = None  # a program that holds the key instead of a keystore
+    max_fee: Wei | None = None  # most for one gas; None: whatever the chain asks
+    payout: Address | None = None  # where withdrawals go; None: to the account itself
+    payout_reserve: Wei = NOTHING  # what the account keeps of them for gas and deposits
+    relay_folder: Path | None = None  # where signed reveals are left for keepers
     file: Path | None = None  # the file that was read, if any
 
     @property
@@ -98,6 +111,11 @@ def read_config(
     def source(name: str) -> str:
         return values[name][1] if name in values else name
 
+    if "payout" in values and "payout_reserve" not in values:
+        raise Usage(
+            f"{source('payout')}: payout_reserve is missing; set it to what the account keeps for gas and deposits, "
+            'such as "0.5 ether"'
+        )
     return Config(
         home=path("home") or home,
         rpc_url=_checked_url(text("rpc_url", DEFAULT_RPC_URL), source("rpc_url")),
@@ -114,6 +132,12 @@ def read_config(
         disk_quota_gb=(
             _checked_number(values["disk_quota_gb"], "a number of gigabytes") if "disk_quota_gb" in values else 0
         ),
+        keyring=_checked_switch(values["keyring"]) if "keyring" in values else False,
+        signer_url=_checked_signer(text("signer_url", ""), source("signer_url")) if "signer_url" in values else None,
+        max_fee=_checked_fee(values["max_fee_gwei"]) if "max_fee_gwei" in values else None,
+        payout=checked_address(text("payout", ""), source("payout")) if "payout" in values else None,
+        payout_reserve=_checked_amount(values["payout_reserve"]) if "payout_reserve" in values else NOTHING,
+        relay_folder=path("relay_folder"),
         file=file,
     )
 
@@ -159,7 +183,7 @@ def _read_file(file: Path) -> dict[str, object]:
         data = file.read_bytes()
         if len(data) > _MAX_FILE_BYTES:
             raise Usage(f"{file} has {len(data)} bytes; a configuration file has at most {_MAX_FILE_BYTES}")
-        content = tomllib.loads(data.decode())
+        content = tomllib.loads(data.decode(), parse_float=Decimal)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Usage(f"{file} is not valid TOML: {error}") from error
     except OSError as error:
@@ -187,6 +211,17 @@ def _checked_url(value: str, source: str) -> str:
     return value
 
 
+def _checked_signer(value: str, source: str) -> str:
+    """Its answers are key material: whoever reads them on the way has the miner's secrets."""
+    parts = urlsplit(_checked_url(value, source))
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise Usage(
+            f"{source}: expected a signer on this machine or behind https, found {shown_url(value)}; what it signs "
+            "must not be readable on the way"
+        )
+    return value
+
+
 def _checked_multiaddr(value: str, source: str) -> str:
     if not _MULTIADDR.fullmatch(value):
         raise Usage(f"{source}: expected a multiaddress such as {DEFAULT_IPFS_API}, found {value[:80]!r}")
@@ -200,3 +235,34 @@ def _checked_number(setting: tuple[object, str, Path], expected: str, highest: i
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= highest:
         raise Usage(f"{source}: expected {expected}, found {str(value)[:60]!r}")
     return value
+
+
+def _checked_switch(setting: tuple[object, str, Path]) -> bool:
+    value, source, _ = setting
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in known:
+        return known[value.lower()]
+    raise Usage(f"{source}: expected true or false, found {str(value)[:60]!r}")
+
+
+def _checked_amount(setting: tuple[object, str, Path]) -> Wei:
+    value, source, _ = setting
+    if isinstance(value, str) and " " in value.strip():  # a number alone may be meant in ether
+        try:
+            return parse_amount(value, source)
+        except BadInput as error:
+            raise Usage(str(error)) from None
+    raise Usage(f'{source}: expected an amount with its unit such as "0.5 ether", found {str(value)[:40]!r}')
+
+
+def _checked_fee(setting: tuple[object, str, Path]) -> Wei:
+    value, source, _ = setting
+    try:
+        fee = parse_amount(f"{value} gwei", source) if isinstance(value, int | str | Decimal) else Wei(0)
+    except BadInput:
+        fee = Wei(0)
+    if fee <= 0 or isinstance(value, bool):
+        raise Usage(f"{source}: expected a price for one gas in gwei such as 50 or 0.5, found {str(value)[:40]!r}")
+    return fee

@@ -95,6 +95,14 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """Where an owner wants the money of its worker."""
+
+    to: Address
+    reserve_wei: Wei  # what the worker keeps for gas and deposits
+
+
 class Chain(Protocol):
     """One TaskMarket with its registry and lens, as one account sees it. Reads name the latest block unless a
     block is pinned. Writes simulate first (ContractRefused costs nothing), then wait for the receipt.
@@ -107,6 +115,11 @@ class Chain(Protocol):
     @property
     def account(self) -> Address | None:
         """Who sends transactions; None = read only (writes then raise Usage)."""
+        ...
+
+    @property
+    def payout(self) -> Payout | None:
+        """Where the account's withdrawals go; None = to itself."""
         ...
 
     def now(self) -> Timestamp:
@@ -124,6 +137,10 @@ class Chain(Protocol):
     def round(self, task_id: TaskId, round: int) -> Round: ...
     def entry(self, task_id: TaskId, round: int, miner: Address) -> Entry: ...
     def phase(self, task_id: TaskId) -> PhaseInfo: ...
+    def phases(self, first: TaskId, count: int) -> list[PhaseInfo]:
+        """Of the tasks first .. first + count - 1, as far as they exist."""
+        ...
+
     def ranked_tasks(self) -> list[RankedTask]:
         """All tasks in Training, best first."""
         ...
@@ -216,6 +233,9 @@ class Chain(Protocol):
     def reveal_slot(self, model_hash: Hash32, slot: int, key: bytes, path: Sequence[Hash32]) -> Receipt: ...
     def withdraw(self, account: Address) -> Receipt: ...
     def withdraw_to(self, to: Address) -> Receipt: ...
+    def pay(self, to: Address, wei: Wei) -> Receipt:
+        """Sends ether of the account itself."""
+        ...
 
 
 class Pool(Protocol):

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 AskPassword = Callable[[str], str]
 """Shows a prompt, returns what was typed."""
+StoredPassword = Callable[[str], str | None]
+"""The password that a keyring holds for an account, by the name that `password_name` gives it."""
 
 _ADDRESS = re.compile(r"(0x)?[0-9a-fA-F]{40}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 _MAX_KEYSTORE_BYTES = 1 << 16
 KEY_FOLDER = "keys"
 
@@ -48,7 +50,7 @@ class KeystoreKeys:
             signed = self._account.sign_message(encode_typed_data(full_message=dict(typed_data)))
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(f"expected a full EIP-712 message to sign; {type(error).__name__}: {error}") from error
-        assert signed.s <= _HALF_ORDER, "the signer made a signature with a high s"
+        assert signed.s <= HALF_ORDER, "the signer made a signature with a high s"
         assert signed.v in (27, 28), "the signer made a signature with a strange v"
         return bytes(signed.signature)
 
@@ -89,14 +91,38 @@ def keystore_address(file: Path) -> Address:
     return checksum_address("0x" + address.removeprefix("0x"))
 
 
-def open_keystore(file: Path, password_file: Path | None, ask: AskPassword | None = None) -> KeystoreKeys:
-    """Decrypts. The password comes from the file; without one, or when it is another account's, from `ask`.
+def password_name(file: Path) -> str:
+    """Under which name a keyring keeps a keystore's password: the account's address, wherever its file is."""
+    try:
+        return keystore_address(file)
+    except BadInput:
+        return file.stem
 
-    Raises Usage when there is neither, Refused for a wrong password, BadInput for a file that is no keystore.
+
+def open_keystore(
+    file: Path, password_file: Path | None, ask: AskPassword | None = None, stored: StoredPassword | None = None
+) -> KeystoreKeys:
+    """Decrypts. The password comes from the file, else from the keyring; where that is another account's, from `ask`.
+
+    Raises Usage when there is none of them, Refused for a wrong password, BadInput for a file that is no keystore.
     """
     from eth_account import Account
 
-    return KeystoreKeys(Account.from_key(_decrypted(file, password_file, ask)))
+    return KeystoreKeys(Account.from_key(_decrypted(file, password_file, ask, stored)))
+
+
+def keystore_password(file: Path, password_file: Path | None, ask: AskPassword | None) -> str:
+    """The password that opens a keystore, for a keyring. Raises as open_keystore."""
+    content = _read(file)
+    if password_file is not None:
+        password = _read_password(password_file)
+    elif ask is not None:
+        password = ask(f"Password of {file.stem}")
+    else:
+        raise Usage(f"a password is needed to open {file}: set DLBC_PASSWORD_FILE, or run this on a terminal")
+    if _try(file, content, password) is None:
+        raise Refused(f"this password does not open {file}")
+    return password
 
 
 def new_password(name: str, password_file: Path | None, ask: AskPassword | None) -> str:
@@ -196,16 +222,28 @@ def _read(file: Path) -> dict[str, Any]:
     return content
 
 
-def _decrypted(file: Path, password_file: Path | None, ask: AskPassword | None) -> bytes:
+def _decrypted(
+    file: Path, password_file: Path | None, ask: AskPassword | None, stored: StoredPassword | None = None
+) -> bytes:
     content = _read(file)
+    wrong = ""
     if password_file is not None:
         key = _try(file, content, _read_password(password_file))
         if key is not None:
             return key
-        if ask is None:
-            raise Refused(f"the password in {password_file} does not open {file}")
+        wrong = f"the password in {password_file} does not open {file}"
+    elif stored is not None and (password := stored(password_name(file))) is not None:
+        key = _try(file, content, password)
+        if key is not None:
+            return key
+        wrong = f"the password in the system's keyring does not open {file}"
     if ask is None:
-        raise Usage(f"a password is needed to open {file}: set DLBC_PASSWORD_FILE, or run this on a terminal")
+        if wrong:
+            raise Refused(wrong)
+        raise Usage(
+            f"a password is needed to open {file}: set DLBC_PASSWORD_FILE, keep it with `dlbc wallet keyring`, or run "
+            "this on a terminal"
+        )
     key = _try(file, content, ask(f"Password of {file.stem}"))
     if key is None:
         raise Refused(f"this password does not open {file}")

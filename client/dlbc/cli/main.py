@@ -18,6 +18,7 @@ from dlbc.core.errors import ContractRefused, DlbcError, Usage
 COMMANDS = {
     "task": "Post a training task, release its test set, watch it.",
     "miner": "Train, commit, reveal, open and collect.",
+    "keeper": "Advance tasks whose time is up, and relay signed reveals.",
     "auditor": "Stake, vote, dispute false claims, and earn for it.",
     "audit": "Verify a task again, from public data alone.",
     "model": "Fetch a winning model, or check a file against a task.",

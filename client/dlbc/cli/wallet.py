@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dlbc.cli import render
+from dlbc.cli.confirm import agree, yes_option
 from dlbc.cli.options import Group, Settings
 from dlbc.cli.password import ask_new_password, ask_on_terminal
 from dlbc.core.errors import Refused, Usage
@@ -74,6 +75,7 @@ def balance(settings: Settings, name: str | None) -> None:
     owned, credit, pool_credit = chain.balance(address), chain.credit(address), pool.credit(address)
     stake = pool.stake_of(address)
     staked = stake.active_wei + stake.pending_wei + stake.unbonding_wei
+    payout, reserve = config.payout, config.payout_reserve
     if settings.json:
         render.print_json(
             {
@@ -82,19 +84,21 @@ def balance(settings: Settings, name: str | None) -> None:
                 "creditWei": credit,
                 "poolCreditWei": pool_credit,
                 "stakeWei": staked,
+                "payout": payout,
+                "payoutReserveWei": reserve if payout else None,
             }
         )
         return
-    render.facts(
-        "",
-        {
-            "address": address,
-            "balance": render.ether(owned),
-            "credit in the market": f"{render.ether(credit)} (to withdraw)",
-            "credit in the pool": f"{render.ether(pool_credit)} (to withdraw)",
-            "stake": f"{render.ether(staked)} (dlbc auditor status)" if staked else "-",
-        },
-    )
+    told = {
+        "address": address,
+        "balance": render.ether(owned),
+        "credit in the market": f"{render.ether(credit)} (to withdraw)",
+        "credit in the pool": f"{render.ether(pool_credit)} (to withdraw)",
+        "stake": f"{render.ether(staked)} (dlbc auditor status)" if staked else "-",
+    }
+    if payout:
+        told |= {"pays out to": str(payout), "what is above": f"{render.ether(reserve)}, its reserve"}
+    render.facts("", told)
 
 
 @command.command()
@@ -102,27 +106,92 @@ def balance(settings: Settings, name: str | None) -> None:
 @click.option("--to", metavar="ADDRESS", help="Send it to this address instead.")
 @click.pass_obj
 def withdraw(settings: Settings, name: str | None, to: str | None) -> None:
-    """Pull the account's credit out of the market and the auditor pool."""
+    """Pull the account's credit out of the market and the auditor pool.
+
+    With payout in dlbc.toml it goes to that address, as far as the account has its payout_reserve.
+    """
     from dlbc import bootstrap
     from dlbc.config import checked_address
+    from dlbc.roles.collecting import pull_credits
 
     config = settings.config(name)
     target = None if to is None else checked_address(to, "--to")
     keys = bootstrap.keys(config, ask_on_terminal())
     chain, pool = bootstrap.chain_and_pool(config, keys)
-    withdrawn, sent = 0, []
-    for owed, source in ((chain.credit(keys.address), chain), (pool.credit(keys.address), pool)):
-        if owed:
-            receipt = source.withdraw(keys.address) if target is None else source.withdraw_to(target)
-            sent.append(receipt.tx_hash)
-            withdrawn += owed
-    if not sent:
+    if target is None:
+        outcome = pull_credits(chain, pool, keys.address)
+        receipts, withdrawn, told = list(outcome.receipts), int(outcome.wei), f"{outcome.sentence}."
+    else:
+        receipts, withdrawn = [], 0
+        for owed, source in ((chain.credit(keys.address), chain), (pool.credit(keys.address), pool)):
+            if owed:
+                receipts.append(source.withdraw_to(target))
+                withdrawn += owed
+        told = f"withdrew {render.ether(withdrawn)} to {target}"
+    if not receipts:
         raise Refused(f"{keys.address} has no credit in the market or its auditor pool; nothing was sent")
     if settings.json:
-        told = {"address": keys.address, "to": target or keys.address, "withdrawnWei": withdrawn, "tx": sent}
-        render.print_json(told)
+        where = target or config.payout or keys.address
+        sent = [receipt.tx_hash for receipt in receipts]
+        render.print_json({"address": keys.address, "to": where, "withdrawnWei": withdrawn, "tx": sent})
     else:
-        click.echo(f"withdrew {render.ether(withdrawn)} to {target or keys.address}")
+        click.echo(told)
+
+
+@command.command()
+@click.argument("name", required=False)
+@yes_option
+@click.pass_obj
+def payout(settings: Settings, name: str | None, yes: bool) -> None:
+    """Send the owner what the account has above its payout_reserve."""
+    from dlbc import bootstrap
+    from dlbc.roles.collecting import pay_owner
+    from dlbc.roles.loop import unheard
+
+    config = settings.config(name)
+    if config.payout is None:
+        raise Usage("no payout address is configured: set payout and payout_reserve in dlbc.toml")
+    keys = bootstrap.keys(config, ask_on_terminal())
+    chain = bootstrap.chain(config, keys)
+    owner = chain.payout
+    assert owner is not None, "the configuration has one"
+    before = chain.balance(keys.address)
+    surplus = before - owner.reserve_wei
+    if surplus > 0:
+        agree(settings, yes)(f"Send {render.ether(surplus)} to {owner.to}?")
+    receipts = pay_owner(chain, keys.address, owner, unheard, most=surplus)
+    if not receipts:
+        raise Refused(
+            f"{keys.address} has {render.ether(before)}, its reserve is {render.ether(config.payout_reserve)}: nothing "
+            "worth a transaction is above it, so nothing was sent"
+        )
+    if settings.json:
+        sent = [receipt.tx_hash for receipt in receipts]
+        render.print_json({"address": keys.address, "to": config.payout, "paidWei": surplus, "tx": sent})
+    else:
+        click.echo(f"paid {render.ether(surplus)} to {config.payout}")
+
+
+@command.command()
+@click.argument("name")
+@click.option("--forget", is_flag=True, help="Take it out of the keyring.")
+@click.pass_obj
+def keyring(settings: Settings, name: str, forget: bool) -> None:
+    """Keep the password of NAME in the system's keyring, for `keyring = true` in dlbc.toml."""
+    from dlbc import bootstrap
+
+    config = settings.config(name)
+    if forget:
+        was_there = bootstrap.forget_password(config)
+        told = f"the keyring has forgotten the password of {name}" if was_there else "it was not in the keyring"
+    else:
+        was_there = True
+        kept = bootstrap.keep_password(config, ask_on_terminal())
+        told = f"the keyring keeps the password of {name} ({kept}); set keyring = true in dlbc.toml to use it"
+    if settings.json:
+        render.print_json({"name": name, "kept": not forget, "changed": was_there})
+    else:
+        click.echo(told)
 
 
 def _create(settings: Settings, name: str, key: bytes | None) -> None:

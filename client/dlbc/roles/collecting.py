@@ -13,11 +13,13 @@ from dlbc.core.errors import ContractRefused
 from dlbc.core.events import Receipt
 from dlbc.core.types import Address, Ruling, TaskId, Verdict, Wei
 from dlbc.core.units import format_amount
-from dlbc.ports import Chain, Pool
+from dlbc.ports import Chain, Payout, Pool
 from dlbc.roles.cases import CaseView, OwnBallot, account_of, read_ballot, read_cases
 from dlbc.roles.loop import Report, unheard
 from dlbc.roles.outcome import Outcome
 
+SMALL_CHANGE = 10**15
+"""Wei that are not worth a transaction."""
 _COLLECTED = ("Pool_NothingToCollect", "Claim_NotDemanded")
 
 
@@ -36,7 +38,7 @@ def collect_task(chain: Chain, pool: Pool, task_id: TaskId, report: Report = unh
     if not receipts:
         return Outcome(f"Task {task_id} owes {me} nothing now; there was nothing to do.{aside}")
     done = ", ".join(part.sentence for part in parts[:3] if part.receipts)
-    arrived = f"{format_amount(parts[3].wei)} arrived on {me}" if parts[3].wei else "no ether was owed"
+    arrived = parts[3].sentence if parts[3].wei else "no ether was owed"
     return Outcome(f"{f'{done}; ' if done else ''}{arrived}.{aside}", receipts, parts[3].wei)
 
 
@@ -104,27 +106,56 @@ def close_demands(chain: Chain, pool: Pool, task_id: TaskId, demander: Address, 
 def pull_credits(
     chain: Chain, pool: Pool, account: Address, report: Report = unheard, task_id: TaskId | None = None
 ) -> Outcome:
-    """Withdraws what pool and market owe the account."""
+    """Withdraws what pool and market owe the account, to where its owner wants it."""
     receipts: list[Receipt] = []
     total = 0
-    for source, owed, withdraw in (
-        ("pool", pool.credit(account), pool.withdraw),
-        ("market", chain.credit(account), chain.withdraw),
-    ):
+    for name, source in (("pool", pool), ("market", chain)):
+        owed = source.credit(account)
         if owed > 0:
-            receipt = withdraw(account)
+            receipts += withdraw_credit(chain, source, account, report, task_id=task_id, source=name, wei=owed)
             total += owed
-            receipts.append(receipt)
-            report(
-                "money_arrived",
-                task_id=task_id,
-                source=source,
-                wei=owed,
-                tx=receipt.tx_hash,
-                block=receipt.block_number,
-                gas=receipt.gas_used,
-            )
-    return Outcome(f"{total} wei arrived", tuple(receipts), Wei(total))
+    payout = _payout_of(chain, account)
+    where = str(account) if payout is None else f"{account}, which keeps its reserve and pays the rest to {payout.to}"
+    return Outcome(f"{format_amount(total)} arrived on {where}", tuple(receipts), Wei(total))
+
+
+def withdraw_credit(
+    chain: Chain, owing: Chain | Pool, account: Address, report: Report, *, wei: int, **keys: object
+) -> list[Receipt]:
+    """Withdraws a whole credit of `wei`: to the account up to its reserve, beyond that to its owner.
+
+    An account that has its reserve never touches the money. One that has not takes all, for the contracts pay whole
+    credits only, and sends on what is too much: never more than came, so that what its owner gave it stays there.
+    """
+    payout = _payout_of(chain, account)
+    if payout is not None and chain.balance(account) >= payout.reserve_wei:
+        receipts = [owing.withdraw_to(payout.to)]
+        _arrived(report, receipts[0], wei=wei, to=payout.to, **keys)
+        return receipts
+    receipts = [owing.withdraw(account)]
+    _arrived(report, receipts[0], wei=wei, **keys)
+    if payout is not None:
+        receipts += pay_owner(chain, account, payout, report, most=wei)
+    return receipts
+
+
+def pay_owner(chain: Chain, account: Address, payout: Payout, report: Report, most: int | None = None) -> list[Receipt]:
+    """Sends the owner what the account has above its reserve, but no more than `most`; no small change."""
+    surplus = chain.balance(account) - payout.reserve_wei
+    amount = surplus if most is None else min(most, surplus)
+    if amount <= SMALL_CHANGE:
+        return []
+    receipt = chain.pay(payout.to, Wei(amount))
+    report("money_forwarded", wei=amount, to=payout.to, tx=receipt.tx_hash, gas=receipt.gas_used)
+    return [receipt]
+
+
+def _payout_of(chain: Chain, account: Address) -> Payout | None:
+    return chain.payout if account == chain.account else None
+
+
+def _arrived(report: Report, receipt: Receipt, **keys: object) -> None:
+    report("money_arrived", **keys, tx=receipt.tx_hash, block=receipt.block_number, gas=receipt.gas_used)
 
 
 def _collect_call(pool: Pool, view: CaseView, own: OwnBallot, voter: Address) -> Callable[[], Receipt] | None:

@@ -42,6 +42,7 @@ from dlbc.core.scoring import (
 )
 from dlbc.core.secrets import MinerSecrets, encrypt_recovery
 from dlbc.core.secrets import Recovery as RecoveryBlob
+from dlbc.core.signed_reveal import SignedReveal
 from dlbc.core.types import ZERO_HASH, Claim, Entry, Hash32, Locator, PredictionLeaf, TaskId, TrainingProof
 from dlbc.ports import Chain, Journal, Keys, Pool, Storage, Trainer, TrainHandle, TrainJob, TrainProgress, TrainResult
 from dlbc.roles.artifacts import (
@@ -58,6 +59,7 @@ from dlbc.roles.loop import Report
 from dlbc.roles.models import Models
 from dlbc.roles.recovery import Wallet
 from dlbc.roles.refuting import ref_of
+from dlbc.roles.relaying import Outbox
 
 ENTRY = "entry"
 CLAIM_ATTEMPTS = 8
@@ -86,6 +88,8 @@ class MinerEntry:
     record: dict[str, Any]
     seconds: Callable[[], float] = time.monotonic
     """A stopwatch."""
+    outbox: Outbox | None = None
+    """Where its signed reveal is left for keepers."""
     handle: TrainHandle | None = None
     data_tries: int = 0
     """How often the training data was asked for, in vain or in part."""
@@ -219,13 +223,18 @@ class MinerEntry:
 
     def _send_reveal(self) -> Receipt:
         self.claim_refused = ""
-        receipt = self.chain.reveal(
-            self._proof(),
-            self._own_secrets().salt,
-            from_record(Claim, self.record["claim"]),
-            Hash32(hex_bytes(self.record["h_top"], "h_top", 32)),
-            hex_bytes(self.record["signature"], "signature", 65),
+        reveal = SignedReveal(
+            chain_id=self.chain.chain_id,
+            market=self.chain.market,
+            proof=self._proof(),
+            salt=self._own_secrets().salt,
+            claim=from_record(Claim, self.record["claim"]),
+            h_top=Hash32(hex_bytes(self.record["h_top"], "h_top", 32)),
+            signature=hex_bytes(self.record["signature"], "signature", 65),
         )
+        if self.outbox is not None:
+            self.outbox.leave(reveal)  # first: whatever happens now, a keeper can send it
+        receipt = self.chain.reveal(reveal.proof, reveal.salt, reveal.claim, reveal.h_top, reveal.signature)
         self.note(stage="revealed")
         self.report("claim_revealed", task_id=self.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
         return receipt

@@ -39,6 +39,7 @@ from dlbc.roles.entry import ENTRY, MinerEntry, entry_key
 from dlbc.roles.keeper import advance, read_facts
 from dlbc.roles.loop import Report, unheard
 from dlbc.roles.models import Models
+from dlbc.roles.relaying import Outbox
 from dlbc.roles.stakes import stake_warning
 
 NO_ENTRY = Entry(ZERO_HASH, 0, 0, False, False, False, False)
@@ -90,6 +91,7 @@ class Miner:
     folder: Path
     options: MinerOptions = field(default_factory=MinerOptions)
     report: Report = unheard
+    outbox: Outbox | None = None
     entries: dict[str, MinerEntry] = field(default_factory=dict)
     _is_loaded: bool = False
     seconds: Callable[[], float] = time.monotonic
@@ -160,6 +162,7 @@ class Miner:
             trainer=self.trainer,
             journal=self.journal,
             report=self.report,
+            outbox=self.outbox,
             folder=self.folder / f"task-{posted.task_id}-{posted.terms_hash.hex()[:8]}" / f"round-{index}",
             device=self.options.device,
             posted=posted,

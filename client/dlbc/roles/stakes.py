@@ -121,7 +121,7 @@ class Staker:
         receipts += home.receipts
         if not receipts:
             return Outcome("Nothing is on its way out of the stake and nothing is owed; there was nothing to do.")
-        return Outcome(f"{format_amount(home.wei)} arrived on {me}.", tuple(receipts), home.wei)
+        return Outcome(f"{home.sentence}.", tuple(receipts), home.wei)
 
     def dividends(self) -> Outcome:
         """Shares out the fees, collects this account's finished votes, and brings its dividend home.
@@ -148,7 +148,7 @@ class Staker:
         if not home.receipts:
             return Outcome("No dividend has accrued and nothing is owed.", tuple(receipts))
         told = f" ({ballots} of {votes} votes taken part in)" if votes else ""
-        return Outcome(f"{format_amount(home.wei)} arrived on {me}{told}.", tuple(receipts), home.wei)
+        return Outcome(f"{home.sentence}{told}.", tuple(receipts), home.wei)
 
     def _me(self) -> Address:
         return account_of(self.pool)

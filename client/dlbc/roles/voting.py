@@ -17,6 +17,7 @@ from dlbc.core.units import format_amount
 from dlbc.ports import Chain, Journal, Keys, Pool
 from dlbc.roles.ballots import Ballots
 from dlbc.roles.cases import CaseView, OwnBallot, Stage, read_cases
+from dlbc.roles.collecting import withdraw_credit
 from dlbc.roles.loop import Report, unheard
 from dlbc.roles.outcome import NOTHING, Agree, agreed
 
@@ -77,8 +78,9 @@ class Voter:
                 receipt, what = self.pool.collect_bond(view.case_id, me), "the bond"
             case Do.WITHDRAW_FROM_POOL:
                 owed = self.pool.credit(me)
-                receipt, what = self.pool.withdraw(me), format_amount(owed)
-                self.report("money_arrived", task_id=task_id, source="pool", wei=owed, tx=receipt.tx_hash)
+                keys = {"task_id": task_id, "source": "pool"}
+                receipt, *_ = withdraw_credit(self.chain, self.pool, me, self.report, wei=owed, **keys)
+                what = format_amount(owed)
             case _:
                 receipt, what = self._collect(view), "the ballot"
         self.report("collected", task_id=task_id, call=receipt.call, tx=receipt.tx_hash, gas=receipt.gas_used)

@@ -59,6 +59,7 @@ from dlbc.core.types import (
     Wei,
     Winner,
 )
+from dlbc.ports import Payout
 
 CHAIN_ID = 31337
 MARKET = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
@@ -193,6 +194,7 @@ class FakeChain:
     def __init__(self, market: FakeMarket, account: Address | None = None) -> None:
         self.state = market
         self._account = account
+        self.pays_to: Payout | None = None
         if account is not None:
             market.balances.setdefault(account, 10_000 * 10**18)
 
@@ -209,6 +211,10 @@ class FakeChain:
     @property
     def account(self) -> Address | None:
         return self._account
+
+    @property
+    def payout(self) -> Payout | None:
+        return self.pays_to
 
     def now(self) -> Timestamp:
         return Timestamp(self.state.now)
@@ -235,6 +241,9 @@ class FakeChain:
 
     def phase(self, task_id: TaskId) -> PhaseInfo:
         return self.state.phase(task_id)
+
+    def phases(self, first: TaskId, count: int) -> list[PhaseInfo]:
+        return [self.state.phase(number) for number in range(first, first + count) if number in self.state.tasks]
 
     def ranked_tasks(self) -> list[RankedTask]:
         rows = []
@@ -617,6 +626,15 @@ class FakeChain:
     def withdraw_to(self, to: Address) -> Receipt:
         self.state.withdraw(self._begin("withdrawTo"), to)
         return self._end("withdrawTo")
+
+    def pay(self, to: Address, wei: Wei) -> Receipt:
+        self._pay_out(self._begin("pay"), to, wei)
+        return self._end("pay")
+
+    def _pay_out(self, sender: Address, to: Address, wei: int) -> None:
+        self.state.balances[sender] -= wei
+        assert self.state.balances[sender] >= 0
+        self.state.balances[to] = self.state.balances.get(to, 0) + wei
 
     # ------------------------------------------------------------------ what only the pool may do
 

@@ -10,7 +10,7 @@ from dlbc.adapters.chain import abi, codec
 from dlbc.adapters.chain.errors import refusal
 from dlbc.adapters.chain.logs import read_logs
 from dlbc.adapters.chain.rpc import Rpc, RpcError
-from dlbc.adapters.chain.transactions import Mined, Sender, is_revert, revert_data
+from dlbc.adapters.chain.transactions import FREELY, Mined, Sender, Sending, is_revert, revert_data
 from dlbc.core.errors import ChainUnreachable, Usage, VerificationFailed
 from dlbc.core.events import Receipt
 from dlbc.core.types import Address, Hash32, TaskId
@@ -31,6 +31,7 @@ class Connection:
         first_block: int,
         expected_chain_id: int | None,
         mining_deadline: float,
+        sending: Sending = FREELY,
     ) -> None:
         """`places`: addresses that must hold a contract, by the name of their setting. Logs start at `first_block`."""
         self.rpc = rpc
@@ -39,6 +40,7 @@ class Connection:
         self._first_block = first_block
         self._expected_chain_id = expected_chain_id
         self._mining_deadline = mining_deadline
+        self._sending = sending
 
     @cached_property
     def chain_id(self) -> int:
@@ -131,11 +133,15 @@ class Connection:
         """One transaction, simulated before it is sent and mined when this returns. Raises Usage without an account."""
         return self._sender.send(name, address, abi.load(contract).functions[name].encode(arguments), value)
 
+    def pay(self, to: Address, value: int) -> Mined:
+        """Ether and no call. Raises as `send`."""
+        return self._sender.send("pay", to, b"", value)
+
     @cached_property
     def _sender(self) -> Sender:
         if self.keys is None:
             raise Usage("sending a transaction needs an account; give --account or set DLBC_ACCOUNT")
-        return Sender(self.rpc, self.chain_id, self.keys, self._mining_deadline)
+        return Sender(self.rpc, self.chain_id, self.keys, self._mining_deadline, self._sending)
 
     def refused(self, what: str, error: RpcError) -> ChainUnreachable:
         """The node, not a contract, said no."""

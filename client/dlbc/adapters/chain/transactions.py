@@ -1,8 +1,9 @@
 """Sends one account's transactions: simulate, price, sign, broadcast, wait, read back.
 
 A transaction is signed once and its bytes are kept until it is mined, so that repeating a call after a timeout or a
-lost answer finds the first transaction instead of sending a second one. If fees rose meanwhile, it is replaced by one
-of the same nonce, so that at most one of them counts.
+lost answer finds the first transaction instead of sending a second one. If fees rise meanwhile, it is replaced by one
+of the same nonce, so that at most one of them counts. A transaction that a reorganisation drops after it was mined is
+not ours to send again: roles decide from what the chain tells, and make the same call anew.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from eth_utils.crypto import keccak
 
 from dlbc.adapters.chain.errors import refusal
 from dlbc.adapters.chain.rpc import Rpc, RpcError
-from dlbc.core.errors import ChainUnreachable, ContractRefused, Refused, Usage
-from dlbc.core.types import Address, Hash32
+from dlbc.core.errors import ChainUnreachable, ContractRefused, Refused, TryLater, Usage
+from dlbc.core.types import Address, Hash32, Wei
 from dlbc.core.units import format_amount
 from dlbc.ports import Keys
 
@@ -31,6 +32,27 @@ MAX_GAS = 30_000_000
 FIRST_POLL = 0.02
 LONGEST_POLL = 1.0
 REBROADCAST_SECONDS = 5.0
+RAISE_SECONDS = 20.0
+"""How long a transaction may wait for a block before its price is looked at again."""
+GWEI = 10**9
+
+Report = Callable[..., None]
+"""report(event, **keys); never a secret."""
+
+
+def unheard(event: str, **keys: object) -> None:
+    """A Report that nobody listens to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What the account's owner says about sending."""
+
+    max_fee: Wei | None = None  # most wei for one gas; None: whatever the chain asks
+    report: Report = unheard
+
+
+FREELY = Sending()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +69,7 @@ class Mined:
 class _Flight:
     """A signed transaction that may be on its way, and the cheaper ones of the same nonce that it replaced."""
 
+    call: str
     tx_hash: Hash32
     raw: bytes
     transaction: Mapping[str, Any]
@@ -62,10 +85,12 @@ class Sender:
         chain_id: int,
         keys: Keys,
         deadline: float,
+        sending: Sending = FREELY,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`deadline`: seconds to wait for a transaction to be mined."""
+        self._sending = sending
         self._rpc = rpc
         self._chain_id = chain_id
         self._keys = keys
@@ -78,7 +103,8 @@ class Sender:
         """Sends `data` to a contract, or creates one when `to` is None; returns once it is mined.
 
         Raises ContractRefused with the decoded reason, Refused when the account can't pay (both before anything is
-        sent, unless the chain changed in between), ChainUnreachable when it is not mined in time or the node is gone.
+        sent, unless the chain changed in between), TryLater while gas costs more than the owner allows,
+        ChainUnreachable when it is not mined in time or the node is gone.
         """
         key = (to, data, value)
         for attempt in range(ATTEMPTS):
@@ -117,7 +143,7 @@ class Sender:
             raise _too_poor(call, sender, value, balance)
         self._simulate(call, request)
         gas = min(MAX_GAS, self._estimate(call, request) * 5 // 4 + GAS_TO_SPARE)
-        fee, tip = self._fees()
+        fee, tip = self._fees_allowed(call)
         if balance < value + gas * fee:
             raise _too_poor(call, sender, value + gas * fee, balance)
         transaction: dict[str, Any] = {
@@ -133,24 +159,45 @@ class Sender:
         if to is not None:
             transaction["to"] = to
         raw = self._keys.sign_transaction(transaction)
-        return _Flight(Hash32(keccak(raw)), raw, transaction)
+        return _Flight(call, Hash32(keccak(raw)), raw, transaction)
 
     def _raise_fee(self, flight: _Flight) -> None:
         """Replaces a transaction that was left behind by rising fees; nodes ask for an eighth more."""
-        fee, tip = self._fees()
+        fee, tip, _ = self._fees()
         old_fee, old_tip = flight.transaction["maxFeePerGas"], flight.transaction["maxPriorityFeePerGas"]
         if fee <= old_fee or self._receipt(flight) is not None:
             return
-        raised = {
-            "maxFeePerGas": max(fee, old_fee * 9 // 8 + 1),
-            "maxPriorityFeePerGas": max(tip, old_tip * 9 // 8 + 1),
-        }
+        least_fee, least_tip = old_fee * 9 // 8 + 1, old_tip * 9 // 8 + 1
+        ceiling = self._sending.max_fee
+        if ceiling is not None and least_fee > ceiling:
+            self._told("fee_at_ceiling", flight, paid=old_fee, asked=fee, max_fee_gwei=_gwei(ceiling))
+            return
+        fee = max(fee if ceiling is None else min(fee, ceiling), least_fee)
+        raised = {"maxFeePerGas": fee, "maxPriorityFeePerGas": min(fee, max(tip, least_tip))}
         transaction = {**flight.transaction, **raised}
         raw = self._keys.sign_transaction(transaction)
-        replacement = _Flight(Hash32(keccak(raw)), raw, transaction, (*flight.replaced, flight.tx_hash))
+        replacement = _Flight(flight.call, Hash32(keccak(raw)), raw, transaction, (*flight.replaced, flight.tx_hash))
         if self._broadcast(replacement) is None:
             flight.tx_hash, flight.raw = replacement.tx_hash, replacement.raw
             flight.transaction, flight.replaced = transaction, replacement.replaced
+            self._told("fee_raised", flight, paid=old_fee, asked=fee)
+
+    def _raise_fees_up_to(self, flight: _Flight) -> None:
+        """This one's, and those of earlier nonces that were given up and now hold it back."""
+        for other in list(self._flights.values()):
+            if other.transaction["nonce"] <= flight.transaction["nonce"]:
+                self._raise_fee(other)
+
+    def _told(self, event: str, flight: _Flight, paid: int, asked: int, **keys: object) -> None:
+        self._sending.report(
+            event,
+            call=flight.call,
+            nonce=flight.transaction["nonce"],
+            tx=flight.tx_hash,
+            from_gwei=_gwei(paid),
+            to_gwei=_gwei(asked),
+            **keys,
+        )
 
     def _simulate(self, call: str, request: Mapping[str, str]) -> None:
         """A dry run in the pending block, whose time is the one the transaction would see."""
@@ -173,8 +220,21 @@ class Sender:
             except RpcError as error:
                 raise self._rejected(call, error) from error
 
-    def _fees(self) -> tuple[int, int]:
-        """(most per gas, tip per gas) in wei: good for six full blocks in a row."""
+    def _fees_allowed(self, call: str) -> tuple[int, int]:
+        """(most per gas, tip per gas) in wei, as far as the owner allows. Raises TryLater while that is too little."""
+        fee, tip, base = self._fees()
+        ceiling = self._sending.max_fee
+        if ceiling is None:
+            return fee, tip
+        if base >= ceiling:
+            raise TryLater(
+                f"{call}: one gas costs {_gwei(base)} gwei now, max_fee_gwei allows {_gwei(ceiling)}; it is sent when "
+                "gas is cheaper, or raise max_fee_gwei"
+            )
+        return min(fee, ceiling), min(tip, ceiling)
+
+    def _fees(self) -> tuple[int, int, int]:
+        """(most per gas, tip per gas, base fee) in wei: good for six full blocks in a row."""
         block = self._rpc.record("eth_getBlockByNumber", ["latest", False])
         if block is None or "baseFeePerGas" not in block:
             raise Usage(f"{self._rpc.name}: the chain has no EIP-1559 base fee; use a chain that has")
@@ -183,7 +243,7 @@ class Sender:
             tip = min(MAX_TIP, self._rpc.quantity("eth_maxPriorityFeePerGas", []))
         except RpcError:
             tip = DEFAULT_TIP
-        return 2 * base + tip, tip
+        return 2 * base + tip, tip, base
 
     # ------------------------------------------------------------------ on its way
 
@@ -210,7 +270,7 @@ class Sender:
 
     def _wait(self, call: str, flight: _Flight) -> tuple[Hash32, Mapping[str, Any]] | None:
         """The hash and receipt; None if another transaction took the nonce for good."""
-        start = last_broadcast = self._monotonic()
+        start = last_broadcast = last_look = self._monotonic()
         poll = FIRST_POLL
         try:
             while True:
@@ -225,6 +285,9 @@ class Sender:
                     refused = self._broadcast(flight)
                     if refused is not None and _is_nonce_taken(refused):
                         return None
+                if now - last_look > RAISE_SECONDS:
+                    last_look = now
+                    self._raise_fees_up_to(flight)
                 self._sleep(poll)
                 poll = min(LONGEST_POLL, poll * 1.5)
         except ChainUnreachable as error:
@@ -298,6 +361,12 @@ def revert_data(error: RpcError) -> bytes:
         except ValueError:
             pass
     return b""
+
+
+def _gwei(wei: int) -> str:
+    """As people compare prices, exactly."""
+    whole, part = divmod(wei, GWEI)
+    return f"{whole}.{part:09d}".rstrip("0").rstrip(".")
 
 
 def _too_poor(call: str, account: Address, needed: int, balance: int) -> Refused:

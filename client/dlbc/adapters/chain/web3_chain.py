@@ -12,7 +12,7 @@ from dlbc.adapters.chain import abi, codec
 from dlbc.adapters.chain.connection import Connection, place, receipt
 from dlbc.adapters.chain.logs import decode_log
 from dlbc.adapters.chain.rpc import Rpc
-from dlbc.adapters.chain.transactions import Mined
+from dlbc.adapters.chain.transactions import FREELY, Mined, Sending
 from dlbc.adapters.signatures import recover_signer
 from dlbc.core import proofs
 from dlbc.core.difficulty import rank
@@ -52,7 +52,7 @@ from dlbc.core.types import (
     Wei,
     Winner,
 )
-from dlbc.ports import Keys
+from dlbc.ports import Keys, Payout
 
 LENS_PAGE = 100
 MAX_LISTED = 100_000
@@ -77,6 +77,8 @@ class Web3Chain:
         expected_chain_id: int | None = None,
         timeout: float = 20.0,
         mining_deadline: float = 180.0,
+        sending: Sending = FREELY,
+        payout: Payout | None = None,
     ) -> None:
         """`timeout`: seconds for one request; `mining_deadline`: seconds until a transaction must be mined.
 
@@ -86,8 +88,9 @@ class Web3Chain:
         self._lens_address = _address("lens", lens) if lens else None
         places = {"market": self._market_address} | ({"lens": self._lens_address} if self._lens_address else {})
         rpc = Rpc(rpc_url, timeout)
-        self.connection = Connection(rpc, keys, places, deployment_block, expected_chain_id, mining_deadline)
+        self.connection = Connection(rpc, keys, places, deployment_block, expected_chain_id, mining_deadline, sending)
         """What the adapter of the market's pool shares with this one."""
+        self._payout = payout
 
     @property
     def chain_id(self) -> int:
@@ -103,6 +106,11 @@ class Web3Chain:
     def account(self) -> Address | None:
         """Who sends transactions."""
         return self.connection.keys.address if self.connection.keys else None
+
+    @property
+    def payout(self) -> Payout | None:
+        """Where the account's withdrawals go; None = to itself."""
+        return self._payout
 
     @cached_property
     def registry(self) -> Address:
@@ -156,6 +164,16 @@ class Web3Chain:
     def phase(self, task_id: TaskId) -> PhaseInfo:
         """The phase at the latest block's time."""
         return PhaseInfo(*self._market("phaseOf", task_id))
+
+    def phases(self, first: TaskId, count: int) -> list[PhaseInfo]:
+        """Of the tasks first .. first + count - 1, as far as they exist; one request if there is a lens."""
+        if not self._lens_address:
+            end = min(first + count, self.task_count() + 1)
+            return [self.phase(TaskId(task_id)) for task_id in range(first, end)]
+        columns = self.connection.view("MarketLens", self._lens_address, "phases", first, count)
+        if len({len(column) for column in columns}) != 1:
+            raise VerificationFailed(f"the lens {self._lens_address} answered lists of different lengths; is it one?")
+        return [PhaseInfo(*row) for row in zip(*columns, strict=True)][:count]
 
     def ranked_tasks(self) -> list[RankedTask]:
         """All tasks in Training, best first; ties by lower id."""
@@ -382,6 +400,10 @@ class Web3Chain:
     def withdraw_to(self, to: Address) -> Receipt:
         """Pays the sender's whole credit to another address."""
         return self._write("withdrawTo", to)
+
+    def pay(self, to: Address, wei: Wei) -> Receipt:
+        """Sends ether of the account itself."""
+        return receipt("pay", self.connection.pay(to, wei))
 
     # ------------------------------------------------------------------ how
 

@@ -10,9 +10,10 @@ import pytest
 from anvil_node import Anvil
 from dlbc import bootstrap
 from dlbc.adapters.chain import rpc, transactions
+from dlbc.adapters.chain.transactions import Sending
 from dlbc.adapters.chain.web3_chain import Web3Chain
 from dlbc.config import Config
-from dlbc.core.errors import BadInput, ChainUnreachable, ContractRefused, Usage, VerificationFailed
+from dlbc.core.errors import BadInput, ChainUnreachable, ContractRefused, TryLater, Usage, VerificationFailed
 from dlbc.core.types import Address, Locator, TaskId, Wei
 from play import FIRST_MINER, REQUESTER, Play, account, secret
 from proxy import Drip, Forward, Lost, Proxy, Raw, Refusal, once
@@ -136,6 +137,101 @@ def test_wait__fees_rose__is_replaced_under_the_same_nonce(play: Play, node: Pro
     assert sent(play, REQUESTER) == before + 1
     mined = play.anvil.rpc("eth_getTransactionByHash", "0x" + receipt.tx_hash.hex())
     assert int(mined["maxPriorityFeePerGas"], 16) == 10**10
+
+
+def test_wait__fees_rise_while_it_waits__is_raised_and_said(
+    play: Play, node: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call raises its own price until it is mined, under one nonce, and each raise is an event."""
+    monkeypatch.setattr(transactions, "RAISE_SECONDS", 0.01)
+    task_id = play.post().task_id
+    before, told = sent(play, REQUESTER), []
+    sending = Sending(report=lambda event, **keys: told.append((event, keys)))
+    chain = through(node, play, sending=sending)
+    tips = iter([10**9, 2 * 10**9, 5 * 10**9])
+    node.rules["eth_maxPriorityFeePerGas"] = lambda params, forward: hex(next(tips, 5 * 10**9))
+
+    def when_raised(params: list[Any], forward: Forward) -> Any:
+        if len(told) == 2:
+            play.anvil.rpc("evm_mine")
+        return forward()
+
+    node.rules["eth_getTransactionReceipt"] = when_raised
+    play.anvil.rpc("evm_setAutomine", False)
+    try:
+        receipt = chain.cancel(task_id)
+    finally:
+        play.anvil.rpc("evm_setAutomine", True)
+    assert [event for event, _ in told] == ["fee_raised"] * 2
+    assert [keys["call"] for _, keys in told] == ["cancel"] * 2
+    assert float(told[1][1]["to_gwei"]) > float(told[1][1]["from_gwei"]) == float(told[0][1]["to_gwei"])
+    assert sent(play, REQUESTER) == before + 1
+    assert told[1][1]["tx"] == receipt.tx_hash
+
+
+def test_wait__an_earlier_one_was_given_up__it_is_raised_too(
+    play: Play, node: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A forgotten transaction of a lower nonce would hold back all that follow."""
+    monkeypatch.setattr(transactions, "RAISE_SECONDS", 0.01)
+    first, second = play.post().task_id, play.post().task_id
+    before, told = sent(play, REQUESTER), []
+    sending = Sending(report=lambda event, **keys: told.append((event, keys["nonce"])))
+    chain = through(node, play, sending=sending, mining_deadline=0.1)
+    play.anvil.rpc("evm_setAutomine", False)
+    try:
+        with pytest.raises(ChainUnreachable, match="not mined within"):
+            chain.cancel(first)
+        told.clear()
+        node.rules["eth_maxPriorityFeePerGas"] = lambda params, forward: hex(20 * 10**9)
+        with pytest.raises(ChainUnreachable, match="not mined within"):
+            chain.cancel(second)
+    finally:
+        play.anvil.rpc("evm_setAutomine", True)
+        play.anvil.rpc("evm_mine")
+    assert ("fee_raised", before) in told
+    assert sent(play, REQUESTER) == before + 2
+    assert play.requester.open_tasks() == 0
+
+
+def test_send__gas_above_the_owners_ceiling__waits_and_sends_nothing(play: Play, node: Proxy) -> None:
+    """max_fee_gwei: what is too dear now is tried again later, and the price never exceeds the ceiling."""
+    task_id = play.post().task_id
+    before = sent(play, REQUESTER)
+    base = int(play.anvil.rpc("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
+    tight = through(node, play, sending=Sending(max_fee=Wei(base // 2)))
+    with pytest.raises(TryLater, match=r"cancel: one gas costs .* gwei now, max_fee_gwei allows"):
+        tight.cancel(task_id)
+    assert sent(play, REQUESTER) == before
+    assert "eth_sendRawTransaction" not in node.calls
+
+    ceiling = base * 9 // 8
+    receipt = through(node, play, sending=Sending(max_fee=Wei(ceiling))).cancel(task_id)
+    mined = play.anvil.rpc("eth_getTransactionByHash", "0x" + receipt.tx_hash.hex())
+    assert int(mined["maxFeePerGas"], 16) == ceiling
+    assert int(mined["maxPriorityFeePerGas"], 16) <= ceiling
+
+
+def test_wait__at_the_ceiling__says_so_and_does_not_pay_more(
+    play: Play, node: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that may not be raised stays as it is."""
+    monkeypatch.setattr(transactions, "RAISE_SECONDS", 0.01)
+    task_id = play.post().task_id
+    told: list[str] = []
+    base = int(play.anvil.rpc("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
+    sending = Sending(Wei(base * 2), lambda event, **keys: told.append(event))
+    chain = through(node, play, sending=sending, mining_deadline=0.2)
+    node.rules["eth_maxPriorityFeePerGas"] = lambda params, forward: hex(40 * 10**9)
+    play.anvil.rpc("evm_setAutomine", False)
+    try:
+        with pytest.raises(ChainUnreachable, match="not mined within"):
+            chain.cancel(task_id)
+    finally:
+        play.anvil.rpc("evm_setAutomine", True)
+        play.anvil.rpc("evm_mine")
+    assert set(told) == {"fee_at_ceiling"}
+    assert node.calls.count("eth_sendRawTransaction") == 1
 
 
 def test_send__refused_for_good__is_forgotten(play: Play, node: Proxy) -> None:

@@ -35,14 +35,14 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """The commands see a market in memory, each as the account it names."""
     world = World(tmp_path)
 
-    def both(config: Any, keys: Any = None) -> tuple[FakeChain, FakePool]:
+    def both(config: Any, keys: Any = None, report: Any = None) -> tuple[FakeChain, FakePool]:
         address = keys.address if keys is not None else None
         return FakeChain(world.market, address), FakePool(world.pool_state, address)
 
     monkeypatch.setenv("DLBC_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bootstrap, "chain_and_pool", both)
-    monkeypatch.setattr(bootstrap, "chain", lambda config, keys=None: both(config, keys)[0])
+    monkeypatch.setattr(bootstrap, "chain", lambda config, keys=None, report=None: both(config, keys)[0])
     monkeypatch.setattr(bootstrap, "keys", lambda config, ask=None: account(config.account or "nobody"))
     monkeypatch.setattr(bootstrap, "account_address", lambda config, ask=None: account(config.account).address)
     monkeypatch.setattr(bootstrap, "storage", lambda config: MemoryStorage(world.network))

@@ -195,7 +195,7 @@ def test_sign_typed__a_message__is_recoverable_low_s_and_repeatable(keystore: Pa
 
         assert len(signature) == 65
         assert signature[64] in (27, 28)
-        assert int.from_bytes(signature[32:64], "big") <= keys._HALF_ORDER
+        assert int.from_bytes(signature[32:64], "big") <= keys.HALF_ORDER
         assert signature == account.sign_typed(typed)
         assert Account.recover_message(encode_typed_data(full_message=typed), signature=signature) == ADDRESS
 

@@ -38,7 +38,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CopyWorld:
     monkeypatch.setenv("DLBC_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        bootstrap, "chain", lambda config, keys=None: FakeChain(world.market, keys.address if keys else None)
+        bootstrap, "chain", lambda config, keys=None, report=None: FakeChain(world.market, keys and keys.address)
     )
     monkeypatch.setattr(bootstrap, "keys", lambda config, ask=None: account(config.account or "nobody"))
     monkeypatch.setattr(bootstrap, "storage", lambda config: MemoryStorage(world.network))

@@ -72,6 +72,22 @@ def test_read_config__home_given__its_file_is_found(place: Path) -> None:
     assert place / "user/other/keys/password" == config.password_file
 
 
+def test_read_config__an_owners_worker__has_signer_ceiling_payout_and_relay(place: Path) -> None:
+    """Fractions in the file are exact, and a folder in it is relative to it."""
+    write(
+        place / "work/dlbc.toml",
+        f'signer_url = "http://127.0.0.1:8550"\nmax_fee_gwei = 0.1\npayout = "{MARKET}"\n'
+        'payout_reserve = "0.5 ether"\nrelay_folder = "relay"\nkeyring = true\n',
+    )
+    config = read(place)
+    assert (config.signer_url, config.max_fee) == ("http://127.0.0.1:8550", 10**8)
+    assert (config.payout, config.payout_reserve) == (MARKET, 10**18 // 2)
+    assert (config.relay_folder, config.keyring) == (place / "work/relay", True)
+
+    config = read(place, environment={"DLBC_MAX_FEE_GWEI": "30", "DLBC_KEYRING": "no"})
+    assert (config.max_fee, config.keyring) == (30 * 10**9, False)
+
+
 def test_read_config__a_path_in_the_environment__is_relative_to_where_the_command_runs(place: Path) -> None:
     """Only paths inside a file are relative to the file."""
     assert place / "work/secret" == read(place, environment={"DLBC_PASSWORD_FILE": "secret"}).password_file
@@ -109,6 +125,14 @@ def test_checksum_address__examples_of_eip_55__are_reproduced(address: str) -> N
         ("DEPLOYMENT_BLOCK", "-1", "DLBC_DEPLOYMENT_BLOCK: expected a block number"),
         ("DEPLOYMENT_BLOCK", "1.5", "DLBC_DEPLOYMENT_BLOCK: expected a block number"),
         ("CONFIG", "nowhere.toml", "nowhere.toml does not exist"),
+        ("KEYRING", "maybe", "DLBC_KEYRING: expected true or false, found 'maybe'"),
+        ("SIGNER_URL", "http://signer.example:8550/a-secret", "DLBC_SIGNER_URL: .* http://signer.example:8550; what"),
+        ("SIGNER_URL", "signer", "DLBC_SIGNER_URL: expected an RPC address"),
+        ("MAX_FEE_GWEI", "0", "DLBC_MAX_FEE_GWEI: expected a price for one gas in gwei"),
+        ("MAX_FEE_GWEI", "many", "DLBC_MAX_FEE_GWEI: expected a price for one gas in gwei"),
+        ("PAYOUT", MARKET, "DLBC_PAYOUT: payout_reserve is missing"),
+        ("PAYOUT_RESERVE", "1", "DLBC_PAYOUT_RESERVE: expected an amount with its unit"),
+        ("PAYOUT_RESERVE", "1 coin", "DLBC_PAYOUT_RESERVE: expected an amount such as"),
     ],
 )
 def test_read_config__a_wrong_value__is_named_with_its_source(place: Path, name: str, value: str, said: str) -> None:
@@ -125,6 +149,10 @@ def test_read_config__a_wrong_value__is_named_with_its_source(place: Path, name:
         ("account = 5", "account in .*dlbc.toml: expected a text, found '5'"),
         ("market = ['0x']", "market in .*dlbc.toml: expected a text"),
         ("chain_id = 'mainnet'", "chain_id in .*: expected a chain id, found 'mainnet'"),
+        ("max_fee_gwei = true", "max_fee_gwei in .*: expected a price"),
+        ("max_fee_gwei = -1.5", "max_fee_gwei in .*: expected a price"),
+        ("keyring = 3", "keyring in .*: expected true or false"),
+        ("payout_reserve = 1.5", "payout_reserve in .*: expected an amount with its unit"),
         ("deployment_block = true", "deployment_block in .*: expected a block number, found 'True'"),
         ("# " + "x" * (1 << 20), "a configuration file has at most 1048576"),
     ],

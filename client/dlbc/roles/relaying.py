@@ -1,0 +1,247 @@
+"""Signed reveals in a folder: a miner leaves its own there, and any keeper that has the folder sends it in time.
+
+The folder may be synced or mounted, and strangers may write to it. The chain is the truth: what was sent is read from
+it, so nothing is sent twice, whoever crashes. No file is ever deleted; what is of no use is moved to a folder inside.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dlbc.config import checksum_address
+from dlbc.core.decide import Do, Facts
+from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused
+from dlbc.core.signed_reveal import MAX_BYTES, SignedReveal, decide_relay, from_bytes, to_bytes
+from dlbc.core.types import TaskId
+from dlbc.ports import Chain
+from dlbc.roles.artifacts import write_atomically
+from dlbc.roles.keeper import read_facts
+from dlbc.roles.loop import Report, unheard
+
+REFUSED, DONE = "refused", "done"
+LOOK_AT = 64
+"""Files that are looked at in one tick."""
+MAX_FILES = 10_000
+REST = 8
+"""Ticks that a file is left alone at most whose sending failed."""
+_HOPELESS = {
+    "Market_WrongCommitment",
+    "Market_WrongPredictionsRoot",
+    "Market_WrongSigner",
+    "Market_MalformedSignature",
+    "Market_TotalTooHigh",
+    "Market_NoEntry",
+}
+"""Refusals that no later moment changes. All of them are said before anything is paid."""
+
+_Stamp = tuple[int, int, int]
+"""(inode, size, time of the last change)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """Where a miner leaves its signed reveals."""
+
+    folder: Path
+    report: Report = unheard
+
+    def leave(self, reveal: SignedReveal) -> None:
+        """Writes the file, whole or not at all. A folder that is gone is told and does not stop the miner."""
+        file = self.folder / reveal.file_name
+        try:
+            if not self.folder.is_dir():
+                raise NotADirectoryError(f"{self.folder} is no folder; is it mounted?")
+            write_atomically(file, [to_bytes(reveal)])
+        except OSError as error:
+            self.report("relay_not_written", task_id=reveal.proof.task_id, reason=str(error))
+        else:
+            self.report("relay_written", task_id=reveal.proof.task_id, file=str(file))
+
+
+@dataclass(slots=True)
+class Relay:
+    """Sends what others left in a folder."""
+
+    chain: Chain
+    folder: Path
+    report: Report = unheard
+    _known: dict[Path, tuple[_Stamp, SignedReveal | None]] = field(default_factory=dict)
+    """Files that were read; None = not ours, or refused where nothing can be moved."""
+    _doubted: dict[Path, _Stamp] = field(default_factory=dict)
+    """Malformed when they were last looked at; a file that is still being copied is, too."""
+    _rests: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    """(ticks left, ticks next time)."""
+    _next: int = 0
+
+    def tick(self) -> None:
+        """One look at some of the files, and at most one transaction for each. Raises TryLater, VerificationFailed."""
+        files = self._files()
+        begin = self._next if self._next < len(files) else 0
+        self._next = begin + LOOK_AT
+        facts: dict[TaskId, Facts | None] = {}
+        for file in files[begin : self._next]:
+            if self._is_resting(file):
+                continue
+            reveal = self._read(file)
+            if reveal is None:
+                continue
+            try:
+                self._step(file, reveal, facts)
+            except DlbcError as error:
+                self._rest(file)
+                self.report("relay_failed", task_id=reveal.proof.task_id, file=file.name, reason=str(error))
+
+    def _step(self, file: Path, reveal: SignedReveal, known: dict[TaskId, Facts | None]) -> None:
+        proof = reveal.proof
+        if proof.task_id not in known:
+            known[proof.task_id] = self._facts(proof.task_id)
+        facts = known[proof.task_id]
+        if facts is None:
+            return
+        entry = self.chain.entry(proof.task_id, proof.round, proof.miner)
+        decision = decide_relay(facts, entry, proof.round)
+        if decision.do is Do.FINISH:
+            self._put_aside(file, DONE)
+            self.report("relay_over", task_id=proof.task_id, file=file.name, why=decision.why)
+        elif decision.do is Do.REVEAL:
+            self._send(file, reveal)
+        else:
+            self.report("relay_waiting", task_id=proof.task_id, miner=proof.miner, why=decision.why)
+
+    def _send(self, file: Path, reveal: SignedReveal) -> None:
+        """The chain adapter simulates first: what the contract refuses costs nothing."""
+        try:
+            receipt = self.chain.reveal(reveal.proof, reveal.salt, reveal.claim, reveal.h_top, reveal.signature)
+        except ContractRefused as error:
+            if error.name not in _HOPELESS:
+                raise
+            self._refuse(file, str(error))
+            return
+        self.report(
+            "reveal_relayed",
+            task_id=reveal.proof.task_id,
+            miner=reveal.proof.miner,
+            tx=receipt.tx_hash,
+            gas=receipt.gas_used,
+        )
+
+    def _facts(self, task_id: TaskId) -> Facts | None:
+        try:
+            return read_facts(self.chain, task_id)
+        except NotFound:  # a node that lags behind its miner's
+            return None
+
+    # ------------------------------------------------------------------ the folder
+
+    def _files(self) -> list[Path]:
+        try:
+            with os.scandir(self.folder) as entries:
+                names = [entry.name for entry, _ in zip(entries, range(MAX_FILES), strict=False)]
+        except OSError as error:
+            self.report("relay_not_readable", reason=f"{self.folder}: {error.strerror}; is it mounted?")
+            return []
+        files = [self.folder / name for name in sorted(names) if name.endswith(".json") and not name.startswith(".")]
+        here = set(files)
+        for kept in (self._known, self._doubted, self._rests):
+            for gone in [file for file in kept if file not in here]:
+                del kept[gone]
+        return files
+
+    def _read(self, file: Path) -> SignedReveal | None:
+        """What is in a file if it is for this market, read once for each of its versions."""
+        try:
+            known = self._known.get(file)
+            if known is not None and known[0] == _stamp(file.lstat()):
+                return known[1]
+            stamp, data = _read_regular(file)
+            reveal = _normal(from_bytes(data))
+        except FileNotFoundError:
+            return None  # another keeper was faster
+        except (OSError, BadInput) as error:
+            self._doubt(file, str(error))
+            return None
+        if (reveal.chain_id, reveal.market) != (self.chain.chain_id, self.chain.market):
+            self.report("relay_of_another_market", file=file.name, chain=reveal.chain_id, market=reveal.market)
+            self._known[file] = stamp, None
+            return None
+        self._known[file] = stamp, reveal
+        return reveal
+
+    def _doubt(self, file: Path, why: str) -> None:
+        """Refuses a file that is malformed for the second time and has not changed since the first."""
+        try:
+            stamp = _stamp(file.lstat())
+        except OSError:
+            return
+        known = self._known.get(file)
+        if known is not None and known[0] == stamp:
+            return
+        if self._doubted.get(file) == stamp:
+            self._refuse(file, why)
+        else:
+            self._doubted[file] = stamp
+
+    def _refuse(self, file: Path, why: str) -> None:
+        self.report("relay_refused", file=file.name, reason=why)
+        self._put_aside(file, REFUSED)
+
+    def _put_aside(self, file: Path, name: str) -> None:
+        """Moves a file into a folder beside it; where that can't be, it is remembered and left."""
+        try:
+            stamp = _stamp(file.lstat())
+            aside = self.folder / name
+            aside.mkdir(exist_ok=True)
+            file.rename(_free(aside / file.name))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._known[file] = stamp, None
+            self.report("relay_not_moved", file=file.name, reason=str(error.strerror))
+
+    def _rest(self, file: Path) -> None:
+        _, pause = self._rests.get(file, (0, 1))
+        self._rests[file] = pause, min(REST, 2 * pause)
+
+    def _is_resting(self, file: Path) -> bool:
+        left, pause = self._rests.get(file, (0, 1))
+        if left > 0:
+            self._rests[file] = left - 1, pause
+        return left > 0
+
+
+def relay_folder(folder: Path) -> Path:
+    """The folder. Raises Refused if it is none: one that is not mounted must not be taken for an empty one."""
+    if not folder.is_dir():
+        raise Refused(f"the relay folder {folder} does not exist; make it, or mount it, and start again")
+    return folder
+
+
+def _normal(reveal: SignedReveal) -> SignedReveal:
+    """Addresses in the form in which everything else has them."""
+    proof = replace(reveal.proof, miner=checksum_address(reveal.proof.miner))
+    return replace(reveal, market=checksum_address(reveal.market), proof=proof)
+
+
+def _read_regular(file: Path) -> tuple[_Stamp, bytes]:
+    """Never follows a link, waits for a pipe or reads more than a reveal can have. Raises OSError, BadInput."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise BadInput("expected a file, found something else")
+        return _stamp(found), stream.read(MAX_BYTES + 1)
+
+
+def _stamp(found: os.stat_result) -> _Stamp:
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _free(file: Path) -> Path:
+    """A name that is not taken."""
+    number = 0
+    while (candidate := file.with_name(f"{file.name}{f'.{number}' if number else ''}")).exists():
+        number += 1
+    return candidate
