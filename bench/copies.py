@@ -164,7 +164,10 @@ def logs_of(models: int, architecture: Architecture) -> dict[str, list[dict[str,
 
 def serve(models: int, architecture: Architecture, ready: Queue[int]) -> None:
     """An endpoint that knows this log and nothing else."""
-    answers = {topic: json.dumps(rows).encode() for topic, rows in logs_of(models, architecture).items()}
+    answers = {
+        topic: [(int(row["blockNumber"], 16), row["topics"][1], json.dumps(row).encode()) for row in rows]
+        for topic, rows in logs_of(models, architecture).items()
+    }
     registry = "0x" + abi.load("TaskMarket").functions["registry"].selector.hex()
 
     class Handler(BaseHTTPRequestHandler):
@@ -182,13 +185,12 @@ def serve(models: int, architecture: Architecture, ready: Queue[int]) -> None:
 
         def _result(self, method: str, params: list[Any]) -> bytes:
             if method == "eth_getLogs":
-                topics = params[0]["topics"]
-                if topics[0] not in answers:
-                    return b"[]"  # no claim was revealed, so the original of the mark that is found is not there
-                if len(topics) > 1 and topics[1] is not None:
-                    rows = json.loads(answers[topics[0]])
-                    return json.dumps([row for row in rows if row["topics"][1] == topics[1]]).encode()
-                return answers[topics[0]]
+                first, last = (int(params[0][name], 16) for name in ("fromBlock", "toBlock"))
+                kind, subject, *_ = [*params[0]["topics"], None]
+                # No claim was revealed, so the original of the mark that is found is not there.
+                rows = answers.get(kind, [])
+                chosen = [row for block, of, row in rows if first <= block <= last and subject in (None, of)]
+                return b"[" + b",".join(chosen) + b"]"
             if method == "eth_call":
                 word = bytes(12) + bytes.fromhex(REGISTRY[2:])
                 return json.dumps("0x" + (word if params[0]["data"][:10] == registry else bytes(256)).hex()).encode()

@@ -4,7 +4,7 @@ both pass the same test suite. Every method raises only errors of `dlbc.core.err
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -141,6 +141,10 @@ class Chain(Protocol):
         """Of the tasks first .. first + count - 1, as far as they exist."""
         ...
 
+    def tasks(self, task_ids: Sequence[TaskId]) -> list[tuple[Task, Round]]:
+        """Facts of tasks that exist, each with its present round's, in few requests."""
+        ...
+
     def ranked_tasks(self) -> list[RankedTask]:
         """All tasks in Training, best first."""
         ...
@@ -177,23 +181,31 @@ class Chain(Protocol):
 
     # -- the log
     def task_posted(self, task_id: TaskId) -> TaskPosted: ...
-    def postings(self) -> list[TaskPosted]:
-        """Of all tasks, oldest first."""
+    def postings(self) -> Iterator[TaskPosted]:
+        """Of all tasks, oldest first; read as they are consumed, so that memory stays flat."""
         ...
 
     def queue_at_posting(self, task_id: TaskId) -> int:
         """Tasks not yet cold right after this one was posted, itself included, counted from the log (P-80)."""
         ...
 
-    def commits(self, task_id: TaskId | None = None, round: int | None = None) -> list[ModelCommitted]:
-        """Of one round, or of all rounds of all tasks, oldest first; of each miner's, the last counts."""
+    def commits(self, task_id: TaskId, round: int | None = None) -> list[ModelCommitted]:
+        """Of one round, or of all of them, oldest first; of each miner's, the last counts."""
+        ...
+
+    def all_commits(self) -> Iterator[ModelCommitted]:
+        """Of all rounds of all tasks, oldest first; read as they are consumed."""
         ...
 
     def released(self, task_id: TaskId, round: int) -> TestSetReleased | None: ...
     def reveals(self, task_id: TaskId, round: int) -> list[ClaimRevealed]: ...
     def strikes(self, task_id: TaskId, round: int) -> list[ClaimStruck]: ...
-    def openings(self, task_id: TaskId | None = None, round: int | None = None) -> list[ModelOpened]:
-        """Of one round, oldest first; or of all rounds of all tasks, in no order."""
+    def openings(self, task_id: TaskId, round: int | None = None) -> list[ModelOpened]:
+        """Of one round, or of all of them, oldest first."""
+        ...
+
+    def all_openings(self) -> Iterator[ModelOpened]:
+        """Of all rounds of all tasks, oldest first; read as they are consumed."""
         ...
 
     def settlements(self, task_id: TaskId) -> list[RoundSettled]: ...

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from dlbc.roles.keeper import Keeper
     from dlbc.roles.requester import Draft, Quote, Requester
 
+SHOWN_TASKS = 50
+"""Rows of a table for people; drawing thousands takes seconds."""
+
 
 @click.group(cls=Group)
 def command() -> None:
@@ -78,40 +81,40 @@ def post(settings: Settings, file: Path, yes: bool, again: bool) -> None:
 
 @command.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also tasks that are over.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"Show the first N only; a table shows {SHOWN_TASKS} unless told otherwise, --json all.",
+)
 @click.pass_obj
-def list_tasks(settings: Settings, everything: bool) -> None:
-    """List tasks: first those in training, best rank first, then the others."""
+def list_tasks(settings: Settings, everything: bool, limit: int | None) -> None:
+    """List tasks: first those in training, best rank first, then the others, newest first."""
     from dlbc import bootstrap
-    from dlbc.core.types import TaskId
+    from dlbc.roles.listing import listed_tasks
 
     chain = bootstrap.chain(settings.config())
     now = chain.now()
-    rows: list[dict[str, Any]] = []
-    ranks = {ranked.task_id: (place, ranked.rank) for place, ranked in enumerate(chain.ranked_tasks(), start=1)}
-    for number in range(1, chain.task_count() + 1):
-        task_id = TaskId(number)
-        phase = chain.phase(task_id)
-        if phase.phase.is_cold and not everything:
-            continue
-        task = chain.task(task_id)
-        place, rank = ranks.get(task_id, (None, None))
-        rows.append(
-            {
-                "taskId": task_id,
-                "place": place,
-                "rank": rank,
-                "phase": phase.phase.label,
-                "due": phase.due,
-                "endsAt": phase.ends_at,
-                "secondsLeft": max(0, phase.ends_at - now) if phase.ends_at else 0,
-                "bountyWei": task.bounty_wei,
-                "difficulty": task.difficulty,
-                "commits": chain.round(task_id, task.round).commits,
-            }
-        )
-    rows.sort(key=lambda row: (row["place"] is None, row["place"] or 0, -row["taskId"]))
+    if limit is None and not settings.json:
+        limit = SHOWN_TASKS
+    listed, total = listed_tasks(chain, everything=everything, limit=limit)
+    rows: list[dict[str, Any]] = [
+        {
+            "taskId": row.task_id,
+            "place": row.place,
+            "rank": row.rank,
+            "phase": row.phase.label,
+            "due": row.due,
+            "endsAt": row.ends_at,
+            "secondsLeft": max(0, row.ends_at - now) if row.ends_at else 0,
+            "bountyWei": row.bounty_wei,
+            "difficulty": row.difficulty,
+            "commits": row.commits,
+        }
+        for row in listed
+    ]
     if settings.json:
-        render.print_json({"tasks": rows})
+        render.print_json({"tasks": rows, "total": total})
         return
     if not rows:
         click.echo("There is no open task." if not everything else "No task was ever posted.")
@@ -133,6 +136,8 @@ def list_tasks(settings: Settings, everything: bool) -> None:
         ],
         right=["rank", "task", "difficulty", "commits"],
     )
+    if len(rows) < total:
+        click.echo(f"  and {total - len(rows)} more; `--limit {total}` shows all")
 
 
 @command.command()

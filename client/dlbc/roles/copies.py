@@ -121,7 +121,8 @@ class CopySearch:
     def slots(self) -> list[Slot]:
         """Every published slot of every model that was ever opened: slot 0 by the opening, others as evidence."""
         opened = [
-            Slot(event.task_id, event.round, event.miner, 0, event.slot_key, None) for event in self.chain.openings()
+            Slot(event.task_id, event.round, event.miner, 0, event.slot_key, None)
+            for event in self.chain.all_openings()
         ]
         return opened + [
             Slot(event.task_id, event.round, event.miner, event.slot, event.key, event.commit_seq)
@@ -139,7 +140,7 @@ class CopySearch:
     @cached_property
     def commits(self) -> dict[Place, int]:
         """The number of each miner's last commit in each round."""
-        return {(event.task_id, event.round, event.miner): event.commit_seq for event in self.chain.commits()}
+        return {(event.task_id, event.round, event.miner): event.commit_seq for event in self.chain.all_commits()}
 
     def compatible(self, architecture: Architecture) -> list[Slot]:
         """Slots of models that may have this architecture: as many parameters and operations."""

@@ -7,9 +7,9 @@ the contracts' custom errors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dlbc.adapters.signatures import recover_signer
 from dlbc.core import payouts, proofs, scoring
@@ -60,6 +60,8 @@ from dlbc.core.types import (
     Winner,
 )
 from dlbc.ports import Payout
+
+Event = TypeVar("Event")
 
 CHAIN_ID = 31337
 MARKET = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
@@ -245,6 +247,10 @@ class FakeChain:
     def phases(self, first: TaskId, count: int) -> list[PhaseInfo]:
         return [self.state.phase(number) for number in range(first, first + count) if number in self.state.tasks]
 
+    def tasks(self, task_ids: Sequence[TaskId]) -> list[tuple[Task, Round]]:
+        found = [(task_id, self.task(task_id)) for task_id in task_ids]
+        return [(task, self.round(task_id, task.round)) for task_id, task in found]
+
     def ranked_tasks(self) -> list[RankedTask]:
         rows = []
         for number, task in self.state.tasks.items():
@@ -331,19 +337,19 @@ class FakeChain:
         self.task(task_id)
         return self.state.posted[task_id]
 
-    def postings(self) -> list[TaskPosted]:
-        return list(self.state.posted.values())
+    def postings(self) -> Iterator[TaskPosted]:
+        return iter(list(self.state.posted.values()))
 
     def queue_at_posting(self, task_id: TaskId) -> int:
         self.task(task_id)
         return task_id - sum(posted < task_id for _, posted in self.state.ended)
 
-    def commits(self, task_id: TaskId | None = None, round: int | None = None) -> list[ModelCommitted]:
-        if task_id is None:
-            everything = [event for events in self.state.committed.values() for event in events]
-            return sorted(everything, key=lambda event: event.commit_seq)
-        assert round is not None
-        return list(self.state.committed.get((task_id, round), []))
+    def commits(self, task_id: TaskId, round: int | None = None) -> list[ModelCommitted]:
+        return _of_rounds(self.state.committed, task_id, round)
+
+    def all_commits(self) -> Iterator[ModelCommitted]:
+        everything = [event for events in self.state.committed.values() for event in events]
+        return iter(sorted(everything, key=lambda event: event.commit_seq))
 
     def released(self, task_id: TaskId, round: int) -> TestSetReleased | None:
         return self.state.released.get((task_id, round))
@@ -351,11 +357,11 @@ class FakeChain:
     def reveals(self, task_id: TaskId, round: int) -> list[ClaimRevealed]:
         return list(self.state.revealed.get((task_id, round), []))
 
-    def openings(self, task_id: TaskId | None = None, round: int | None = None) -> list[ModelOpened]:
-        if task_id is None:
-            return [event for events in self.state.opened.values() for event in events]
-        assert round is not None
-        return list(self.state.opened.get((task_id, round), []))
+    def openings(self, task_id: TaskId, round: int | None = None) -> list[ModelOpened]:
+        return _of_rounds(self.state.opened, task_id, round)
+
+    def all_openings(self) -> Iterator[ModelOpened]:
+        return iter([event for events in self.state.opened.values() for event in events])
 
     def strikes(self, task_id: TaskId, round: int) -> list[ClaimStruck]:
         return list(self.state.struck.get((task_id, round), []))
@@ -960,3 +966,8 @@ class FakeChain:
 def refused(name: str, sentence: str) -> ContractRefused:
     """What a contract refuses with this custom error."""
     return ContractRefused(sentence, name=name)
+
+
+def _of_rounds(events: Mapping[RoundKey, Sequence[Event]], task_id: TaskId, round: int | None) -> list[Event]:
+    """Of one round, or of all of a task's."""
+    return [event for (task, index), of in events.items() if task == task_id and round in (None, index) for event in of]

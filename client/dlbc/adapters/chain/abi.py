@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
@@ -14,7 +14,7 @@ from eth_utils.crypto import keccak
 from dlbc.adapters.chain import codec
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Function:
     """One function of a contract."""
 
@@ -27,8 +27,13 @@ class Function:
         """Call data."""
         return self.selector + codec.encode(self.inputs, arguments)
 
+    @cached_property
+    def decode(self) -> codec.Decoder:
+        """The outputs from an answer. Raises codec.Undecodable."""
+        return codec.decoder(self.outputs)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Event:
     """One event of a contract."""
 
@@ -41,12 +46,23 @@ class Event:
         """Arguments by snake_case name. Raises codec.Undecodable."""
         if not topics or topics[0] != self.topic or len(topics) != len(self.indexed) + 1:
             raise codec.Undecodable(f"not a {self.name}")
-        values = {}
-        for item, topic in zip(self.indexed, topics[1:], strict=True):
-            values[codec.snake(item["name"])] = codec.decode([item], topic)[0]
-        for item, value in zip(self.plain, codec.decode(self.plain, data), strict=True):
-            values[codec.snake(item["name"])] = value
-        return values
+        if any(len(topic) != codec.WORD for topic in topics):
+            raise codec.Undecodable(f"a {self.name} with a topic that is not 32 bytes")
+        return dict(
+            zip(self._names, self._decode_indexed(b"".join(topics[1:])) + self._decode_plain(data), strict=True)
+        )
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(codec.snake(item["name"]) for item in (*self.indexed, *self.plain))
+
+    @cached_property
+    def _decode_indexed(self) -> codec.Decoder:
+        return codec.decoder(self.indexed)
+
+    @cached_property
+    def _decode_plain(self) -> codec.Decoder:
+        return codec.decoder(self.plain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,51 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from dlbc.adapters.chain import abi, codec
-from dlbc.adapters.chain.rpc import Rpc, RpcError
+from dlbc.adapters.chain.rpc import NoAnswerInTime, Rpc, RpcError
 from dlbc.core.types import Address
 
+LOGS_AT_ONCE = 2_000
+"""What a range is sized for: so many logs are 1 to 4 MB of JSON, and one such answer is in memory at a time."""
+FIRST_RANGE = 2_000
+"""Blocks that are asked for first where nothing narrows the events down."""
+FASTEST_CHANGE = 8
+CALM = 16
+"""Ranges served at a node's limit before it is asked for more again: the limit may have been one of results."""
+TIMEOUTS = 3
+"""Ranges that may take too long in a row before the node counts as one that does not answer."""
 _METHOD = "eth_getLogs"
 
 
+class Limit:
+    """The largest range, in blocks, that a node serves, learned from what it refuses."""
+
+    def __init__(self) -> None:
+        self.blocks = 2**63
+        self._calm = 0
+
+    def refused(self, blocks: int) -> None:
+        """A range of so many blocks is too large."""
+        self.blocks = max(1, blocks // 2)
+        self._calm = 0
+
+    def served(self, blocks: int) -> None:
+        """A range of so many blocks was answered."""
+        if blocks < self.blocks:
+            return
+        self._calm += 1
+        if self._calm >= CALM:
+            self.blocks *= 2
+            self._calm = 0
+
+
 def read_logs(
-    rpc: Rpc, address: Address, event: abi.Event, indexed: Sequence[object | None], first: int, last: int
-) -> list[dict[str, Any]]:
+    rpc: Rpc,
+    limit: Limit,
+    address: Address,
+    event: abi.Event,
+    indexed: Sequence[object | None],
+    first: int,
+    last: int,
+) -> Iterator[dict[str, Any]]:
     """Decoded logs of one event in blocks first … last, oldest first, each with block_number and log_index.
 
     `indexed` are the event's leading indexed values; None = any.
 
-    A range that the node refuses is halved. Raises RpcError when it refuses even one block, VerificationFailed for
-    logs that are malformed or were not asked for.
+    They are read as they are consumed. Ranges grow and shrink so that an answer holds about LOGS_AT_ONCE; one that the
+    node refuses, or does not answer in time, is halved. Raises RpcError when it refuses even one block,
+    VerificationFailed for logs that are malformed or were not asked for.
     """
     words = [
         None if value is None else "0x" + codec.encode([item], [value]).hex()
         for item, value in zip(event.indexed, indexed, strict=False)
     ]
     topics = ["0x" + event.topic.hex(), *words]
-    span = max(1, last - first + 1)
-    found: list[tuple[int, int, dict[str, Any]]] = []
+    span = last - first + 1 if any(words) else FIRST_RANGE
+    timeouts = 0
     while first <= last:
-        end = min(last, first + span - 1)
+        span = min(span, limit.blocks, last - first + 1)
+        end = first + span - 1
         query = {"address": address, "topics": topics, "fromBlock": hex(first), "toBlock": hex(end)}
         try:
-            logs = rpc.records(_METHOD, [query])
-        except RpcError:
-            if span == 1:
+            logs = rpc.records(_METHOD, [query], once_in_time=True)
+        except (RpcError, NoAnswerInTime) as error:
+            timeouts = timeouts + 1 if isinstance(error, NoAnswerInTime) else 0
+            if span == 1 or timeouts == TIMEOUTS:
                 raise
-            span = max(1, span // 2)
+            limit.refused(span)
             continue
-        for log in logs:
-            if log.get("removed") is True:
-                continue
-            values = decode_log(rpc, event, log, address, topics)
-            values["log_index"] = rpc.as_quantity(_METHOD, log.get("logIndex"))
-            found.append((values["block_number"], values["log_index"], values))
+        timeouts = 0
+        limit.served(span)
+        yield from _in_order(rpc, [_decoded(rpc, event, log, address, topics, first, end) for log in logs])
         first = end + 1
-    return [values for _, _, values in sorted(found, key=lambda row: row[:2])]
+        span = _next_span(span, len(logs))
 
 
 def decode_log(
@@ -65,4 +103,42 @@ def decode_log(
         values = event.decode(given, rpc.as_data(_METHOD, log.get("data")))
     except codec.Undecodable as error:
         raise rpc.malformed(_METHOD, f"a {event.name} that decodes as its ABI says") from error
-    return values | {"block_number": rpc.as_quantity(_METHOD, log.get("blockNumber"))}
+    values["block_number"] = rpc.as_quantity(_METHOD, log.get("blockNumber"))
+    return values
+
+
+def _decoded(
+    rpc: Rpc,
+    event: abi.Event,
+    log: Mapping[str, Any],
+    address: Address,
+    topics: Sequence[str | None],
+    first: int,
+    end: int,
+) -> dict[str, Any]:
+    """One log of a range, with its place. Empty for one that a reorganisation removed."""
+    if log.get("removed") is True:
+        return {}
+    values = decode_log(rpc, event, log, address, topics)
+    if not first <= values["block_number"] <= end:
+        raise rpc.malformed(_METHOD, "logs of the blocks that were asked for only")
+    values["log_index"] = rpc.as_quantity(_METHOD, log.get("logIndex"))
+    return values
+
+
+def _in_order(rpc: Rpc, logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Oldest first. Raises VerificationFailed for one that is there twice."""
+    found = sorted((values for values in logs if values), key=_place)
+    if any(_place(one) == _place(other) for one, other in pairwise(found)):
+        raise rpc.malformed(_METHOD, "each log once")
+    return found
+
+
+def _place(values: Mapping[str, Any]) -> tuple[int, int]:
+    return values["block_number"], values["log_index"]
+
+
+def _next_span(span: int, logs: int) -> int:
+    """So many blocks that they should hold LOGS_AT_ONCE, if those that follow are like these."""
+    wanted = span * LOGS_AT_ONCE // max(1, logs)
+    return max(1, span // FASTEST_CHANGE, min(wanted, span * FASTEST_CHANGE))

@@ -196,8 +196,7 @@ def _number(value: object) -> int:
 
 
 def _address(value: object) -> Address:
-    address: Address = codec.to_python({"type": "address"}, "0x" + address_bytes(str(value)).hex())
-    return address
+    return codec.address(address_bytes(str(value)))
 
 
 def _bytes(value: object) -> bytes:

@@ -18,6 +18,8 @@ from dlbc.core.errors import ChainUnreachable, Usage, VerificationFailed
 MAX_RESPONSE_BYTES = 64 * 2**20
 BODY_TIMEOUTS = 3
 ATTEMPTS = 4
+BATCH = 100
+"""Requests in one HTTP body; public nodes take 100 or more."""
 FIRST_PAUSE = 0.2
 BUSY_STATUS = frozenset({429, 502, 503, 504})
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -32,6 +34,10 @@ class RpcError(Exception):
         self.message = message
         self.code = code
         self.data = data
+
+
+class NoAnswerInTime(ChainUnreachable):
+    """The node was reached, and did not answer within the time for one request."""
 
 
 class Rpc:
@@ -51,29 +57,62 @@ class Rpc:
         """The URL without what may be a secret: user, path and query."""
         self._sleep = sleep
         self._timeout = timeout
+        self._serves_batches = True
         session = _BoundedSession(timeout)
         session.trust_env = parts.hostname not in LOOPBACK  # no proxy between us and our own machine
         self._provider = HTTPProvider(
             url, request_kwargs={"timeout": timeout}, session=session, exception_retry_configuration=None
         )
 
-    def request(self, method: str, params: Sequence[object]) -> Any:
-        """The `result` member, or RpcError. Raises ChainUnreachable when nobody answers in JSON-RPC."""
+    def request(self, method: str, params: Sequence[object], *, once_in_time: bool = False) -> Any:
+        """The `result` member, or RpcError. `once_in_time`: what takes too long is not asked for again.
+
+        Raises ChainUnreachable when nobody answers in JSON-RPC, NoAnswerInTime when that is for want of time.
+        """
+        answer = self._ask(method, lambda: self._provider.make_request(RPCEndpoint(method), params), once_in_time)
+        return self._result(method, answer)
+
+    def batch(self, method: str, calls: Sequence[Sequence[object]]) -> list[Any]:
+        """The results of one method for several parameters, BATCH of them a request; as `request` raises.
+
+        A node that serves no batches is asked one by one.
+        """
+        results: list[Any] = []
+        for start in range(0, len(calls), BATCH):
+            results += self._batch(method, calls[start : start + BATCH])
+        return results
+
+    def _batch(self, method: str, calls: Sequence[Sequence[object]]) -> list[Any]:
+        if self._serves_batches:
+            asked = [(RPCEndpoint(method), params) for params in calls]
+            answers = self._ask(method, lambda: self._provider.make_batch_request(asked))
+            if isinstance(answers, list):
+                if len(answers) != len(calls):
+                    raise self.malformed(method, "one answer for each request of a batch")
+                return [self._result(method, answer) for answer in answers]
+            self._serves_batches = False
+        return [self.request(method, params) for params in calls]
+
+    def _ask(self, method: str, send: Callable[[], Any], once_in_time: bool = False) -> Any:
+        """What the node answers, tried again while the connection fails."""
         for attempt in range(ATTEMPTS):
             if attempt:
                 self._sleep(FIRST_PAUSE * 2 ** (attempt - 1))
             try:
-                return self._once(method, params)
+                return self._once(method, send)
             except (requests.ConnectionError, requests.Timeout, _Busy) as error:
                 reason: Exception = error
-        raise ChainUnreachable(
+                if once_in_time and isinstance(error, requests.ReadTimeout):
+                    break
+        unanswered = NoAnswerInTime if isinstance(reason, requests.ReadTimeout) else ChainUnreachable
+        raise unanswered(
             f"the chain's RPC endpoint {self.name} does not answer ({_brief(reason)}); "
             "start it (`dlbc devnet up`) or set DLBC_RPC_URL to one that runs"
         ) from reason
 
-    def _once(self, method: str, params: Sequence[object]) -> Any:
+    def _once(self, method: str, send: Callable[[], Any]) -> Any:
         try:
-            answer: Any = self._provider.make_request(RPCEndpoint(method), params)
+            return send()
         except requests.HTTPError as error:
             status = error.response.status_code if error.response is not None else 0
             if status in BUSY_STATUS:
@@ -88,16 +127,20 @@ class Rpc:
                 raise ChainUnreachable(
                     f"{self.name} refused {method} with HTTP status {status}; check the RPC URL and its access key"
                 ) from error
+            return answer
         except (requests.ConnectionError, requests.Timeout):
             raise
         except _TooLong as error:
             raise RpcError(str(error)) from error
         except requests.RequestException as error:
             raise ChainUnreachable(f"{self.name}: {_brief(error)}; check the RPC URL") from error
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ChainUnreachable(
                 f"{self.name} answered {method} with something that is not JSON; is it an Ethereum RPC endpoint?"
             ) from error
+
+    def _result(self, method: str, answer: object) -> Any:
+        """The `result` member of one answer, or RpcError."""
         if not isinstance(answer, Mapping):
             raise self.malformed(method, "a JSON-RPC object")
         error_object = answer.get("error")
@@ -132,9 +175,9 @@ class Rpc:
             raise self.malformed(method, "an object")
         return result
 
-    def records(self, method: str, params: Sequence[object]) -> list[Mapping[str, Any]]:
+    def records(self, method: str, params: Sequence[object], *, once_in_time: bool = False) -> list[Mapping[str, Any]]:
         """A request whose result is a list of objects."""
-        result = self.request(method, params)
+        result = self.request(method, params, once_in_time=once_in_time)
         if not isinstance(result, list) or not all(isinstance(item, Mapping) for item in result):
             raise self.malformed(method, "a list of objects")
         return result

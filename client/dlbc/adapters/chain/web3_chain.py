@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -54,7 +54,9 @@ from dlbc.core.types import (
 )
 from dlbc.ports import Keys, Payout
 
-LENS_PAGE = 100
+RANKED_PAGE = 100
+PHASES_PAGE = 500
+"""Tasks that one call to the lens is asked for."""
 MAX_LISTED = 100_000
 """Tasks read at most for one ranked list: a lying count must not keep us busy for ever."""
 
@@ -62,6 +64,7 @@ MAX_LISTED = 100_000
 _MAX_S = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 """Half the order of secp256k1, as in SignatureLib.sol: a higher s has a second form."""
 _LATEST_PENDING = ("latest", "pending")
+_ENDS = ("TaskCancelled", "TaskVoided", "TaskAborted")
 
 
 class Web3Chain:
@@ -166,14 +169,22 @@ class Web3Chain:
         return PhaseInfo(*self._market("phaseOf", task_id))
 
     def phases(self, first: TaskId, count: int) -> list[PhaseInfo]:
-        """Of the tasks first .. first + count - 1, as far as they exist; one request if there is a lens."""
+        """Of the tasks first .. first + count - 1, as far as they exist, by pages."""
+        ids = range(first, min(first + count, self.task_count() + 1))
         if not self._lens_address:
-            end = min(first + count, self.task_count() + 1)
-            return [self.phase(TaskId(task_id)) for task_id in range(first, end)]
-        columns = self.connection.view("MarketLens", self._lens_address, "phases", first, count)
-        if len({len(column) for column in columns}) != 1:
-            raise VerificationFailed(f"the lens {self._lens_address} answered lists of different lengths; is it one?")
-        return [PhaseInfo(*row) for row in zip(*columns, strict=True)][:count]
+            found = self.connection.views("TaskMarket", self._market_address, "phaseOf", [(number,) for number in ids])
+            return [PhaseInfo(*values) for values in found]
+        pages = (zip(*columns, strict=True) for columns in self._pages("phases", ids, PHASES_PAGE))
+        return [PhaseInfo(*row) for page in pages for row in page]
+
+    def tasks(self, task_ids: Sequence[TaskId]) -> list[tuple[Task, Round]]:
+        """Facts of tasks that exist, each with its present round's, in few requests."""
+        tasks: list[Task] = self.connection.views(
+            "TaskMarket", self._market_address, "taskOf", [(task_id,) for task_id in task_ids]
+        )
+        places = [(task_id, task.round) for task_id, task in zip(task_ids, tasks, strict=True)]
+        rounds: list[Round] = self.connection.views("TaskMarket", self._market_address, "roundOf", places)
+        return list(zip(tasks, rounds, strict=True))
 
     def ranked_tasks(self) -> list[RankedTask]:
         """All tasks in Training, best first; ties by lower id."""
@@ -268,28 +279,33 @@ class Web3Chain:
             return posted
         raise _no_task(task_id)
 
-    def postings(self) -> list[TaskPosted]:
-        """Of all tasks, oldest first."""
-        return [codec.build(TaskPosted, values) for values in self._logs("TaskPosted")]
+    def postings(self) -> Iterator[TaskPosted]:
+        """Of all tasks, oldest first, read as they are consumed."""
+        return (codec.build(TaskPosted, values) for values in self._logs("TaskPosted"))
 
     def queue_at_posting(self, task_id: TaskId) -> int:
         """Tasks not yet cold right after this one was posted, itself included, counted from the log."""
-        postings = {int(values["task_id"]): values for values in self._logs("TaskPosted")}
+        postings = {
+            int(values["task_id"]): (place(values), len(values["test_commitments"]))
+            for values in self._logs("TaskPosted")
+        }
         if task_id not in postings:
             raise _no_task(task_id)
-        moment = place(postings[task_id])
-        ends = [values for event in ("TaskCancelled", "TaskVoided", "TaskAborted") for values in self._logs(event)]
+        moment, _ = postings[task_id]
+        ends = [place(values) for event in _ENDS for values in self._logs(event)]
         for values in self._logs("RoundSettled"):
-            posting = postings.get(int(values["task_id"]))
-            if posting is not None and values["round"] + 1 == len(posting["test_commitments"]):
-                ends.append(values)
-        return sum(place(values) <= moment for values in postings.values()) - sum(
-            place(values) < moment for values in ends
-        )
+            _, rounds = postings.get(int(values["task_id"]), (moment, 0))
+            if values["round"] + 1 == rounds:
+                ends.append(place(values))
+        return sum(posted <= moment for posted, _ in postings.values()) - sum(end < moment for end in ends)
 
-    def commits(self, task_id: TaskId | None = None, round: int | None = None) -> list[ModelCommitted]:
-        """Commits and replacements of a round, or of all rounds of all tasks, oldest first."""
+    def commits(self, task_id: TaskId, round: int | None = None) -> list[ModelCommitted]:
+        """Commits and replacements of a round, or of all rounds of a task, oldest first."""
         return [codec.build(ModelCommitted, values) for values in self._logs("ModelCommitted", task_id, round)]
+
+    def all_commits(self) -> Iterator[ModelCommitted]:
+        """Commits and replacements of all tasks, oldest first, read as they are consumed."""
+        return (codec.build(ModelCommitted, values) for values in self._logs("ModelCommitted"))
 
     def released(self, task_id: TaskId, round: int) -> TestSetReleased | None:
         """The release of a round's test set, if it happened."""
@@ -306,9 +322,13 @@ class Web3Chain:
         """Strikes of a round, oldest first."""
         return [codec.build(ClaimStruck, values) for values in self._logs("ClaimStruck", task_id, round)]
 
-    def openings(self, task_id: TaskId | None = None, round: int | None = None) -> list[ModelOpened]:
-        """Openings of a round, or of all rounds of all tasks, oldest first."""
+    def openings(self, task_id: TaskId, round: int | None = None) -> list[ModelOpened]:
+        """Openings of a round, or of all rounds of a task, oldest first."""
         return [codec.build(ModelOpened, values) for values in self._logs("ModelOpened", task_id, round)]
+
+    def all_openings(self) -> Iterator[ModelOpened]:
+        """Openings of all tasks, oldest first, read as they are consumed."""
+        return (codec.build(ModelOpened, values) for values in self._logs("ModelOpened"))
 
     def settlements(self, task_id: TaskId) -> list[RoundSettled]:
         """Settlements of a task's rounds, oldest first."""
@@ -435,46 +455,46 @@ class Web3Chain:
     def _ledger(self, name: str, *arguments: Any) -> Any:
         return self.connection.view("ModelRegistry", self.registry, name, *arguments)
 
-    def _logs(self, event: str, *indexed: int | None) -> list[dict[str, Any]]:
+    def _logs(self, event: str, *indexed: int | None) -> Iterator[dict[str, Any]]:
         return self.connection.logs("TaskMarket", self._market_address, event, indexed)
 
     # -- the ranked list
 
     def _ranked_by_lens(self, count: int) -> list[RankedTask]:
-        rows: list[RankedTask] = []
-        first, page = 1, LENS_PAGE
+        return [row for page in self._pages("rankedTasks", range(1, count + 1), RANKED_PAGE) for row in page]
+
+    def _pages(self, name: str, ids: range, page: int) -> Iterator[Any]:
+        """What the lens answers, so many tasks at a time."""
         assert self._lens_address is not None
-        while first <= count:
+        first = ids.start
+        while first < ids.stop:
+            count = min(page, ids.stop - first)
             try:
-                rows += self.connection.view("MarketLens", self._lens_address, "rankedTasks", first, page)
-                first += page
+                answer = self.connection.view("MarketLens", self._lens_address, name, first, count)
             except (ChainUnreachable, ContractRefused):  # out of gas in one call: the node's limit is lower than ours
                 if page == 1:
                     raise
                 page = max(1, page // 4)
-        return rows
+                continue
+            yield answer
+            first += count
 
     def _ranked_here(self, count: int) -> list[RankedTask]:
         now, aging = self.connection.block_time("latest"), self.params().aging_seconds
-        rows = []
-        for task_id in map(TaskId, range(1, count + 1)):
-            info = self.phase(task_id)
-            if info.phase is not Phase.TRAINING or info.due:
-                continue
-            task = self.task(task_id)
-            facts = self.round(task_id, task.round)
-            rows.append(
-                RankedTask(
-                    task_id=task_id,
-                    rank=rank(task.bounty_wei, max(0, now - task.posted_at), task.difficulty, aging),
-                    bounty_wei=task.bounty_wei,
-                    difficulty=task.difficulty,
-                    posted_at=task.posted_at,
-                    train_end=facts.train_end,
-                    commits=facts.commits,
-                )
+        phases = enumerate(self.phases(TaskId(1), count), start=1)
+        ids = [TaskId(number) for number, info in phases if info.phase is Phase.TRAINING and not info.due]
+        return [
+            RankedTask(
+                task_id=task_id,
+                rank=rank(task.bounty_wei, max(0, now - task.posted_at), task.difficulty, aging),
+                bounty_wei=task.bounty_wei,
+                difficulty=task.difficulty,
+                posted_at=task.posted_at,
+                train_end=facts.train_end,
+                commits=facts.commits,
             )
-        return rows
+            for task_id, (task, facts) in zip(ids, self.tasks(ids), strict=True)
+        ]
 
 
 def _no_task(task_id: int) -> NotFound:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -288,5 +288,5 @@ class Web3Pool:
     def _write(self, name: str, *arguments: Any, value: int = 0) -> Receipt:
         return receipt(name, self._connection.send(_CONTRACT, self.address, name, *arguments, value=value))
 
-    def _logs(self, event: str, *indexed: object | None) -> list[dict[str, Any]]:
+    def _logs(self, event: str, *indexed: object | None) -> Iterator[dict[str, Any]]:
         return self._connection.logs(_CONTRACT, self.address, event, indexed)

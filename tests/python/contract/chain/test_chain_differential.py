@@ -80,8 +80,7 @@ def word(rng: random.Random) -> Hash32:
 
 
 def address(rng: random.Random) -> Address:
-    made: Address = codec.to_python({"type": "address"}, "0x" + rng.randbytes(20).hex())
-    return made
+    return codec.address(rng.randbytes(20))
 
 
 def terms(rng: random.Random) -> Terms:

@@ -104,8 +104,7 @@ def word(rng: random.Random) -> Hash32:
 
 
 def address(rng: random.Random) -> Address:
-    made: Address = codec.to_python({"type": "address"}, "0x" + rng.randbytes(20).hex())
-    return made
+    return codec.address(rng.randbytes(20))
 
 
 def tally(stands: int, falls: int, unavailable: int, unrevealed: int = 0) -> Tally:

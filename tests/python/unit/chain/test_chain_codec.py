@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from enum import IntEnum
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ from dlbc.adapters.chain import abi, codec
 from dlbc.adapters.chain.errors import refusal
 from dlbc.core import types
 from dlbc.core.types import Address, Hash32, Phase
+from eth_abi import abi as eth_abi
+from eth_abi.exceptions import DecodingError
+from eth_utils.address import to_checksum_address
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytestmark = pytest.mark.unit
 
@@ -95,6 +101,89 @@ def test_decode__huge_array_length__is_undecodable() -> None:
     data = (32).to_bytes(32, "big") + (2**255).to_bytes(32, "big")
     with pytest.raises(codec.Undecodable):
         codec.decode(abi.load("MarketLens").functions["rankedTasks"].outputs, data)
+
+
+CONTRACTS = ("TaskMarket", "MarketRules", "ModelRegistry", "AuditorPool", "PoolRules", "MarketLens")
+SHAPES = [
+    (f"{name}.{part}", items)
+    for name in CONTRACTS
+    for contract in [abi.load(name)]
+    for part, items in [
+        *((event.name, [*event.indexed, *event.plain]) for event in contract.events.values()),
+        *((function.name, function.outputs) for function in contract.functions.values()),
+    ]
+    if items
+]
+"""Whatever our contracts can tell: the arguments of every event, the answers of every view."""
+
+
+def _values(item: codec.Item) -> st.SearchStrategy[object]:
+    """What eth_abi encodes as this type."""
+    kind = str(item["type"])
+    if kind.endswith("]"):
+        return st.lists(_values({**item, "type": kind[:-2], "internalType": item["internalType"][:-2]}), max_size=3)
+    if kind == "tuple":
+        return st.tuples(*map(_values, item["components"]))
+    if kind == "uint8" and (enum := codec.ENUMS.get(str(item["internalType"]).split(" ")[-1])):
+        return st.integers(0, len(enum) - 1)
+    if kind.startswith("uint"):
+        return st.integers(0, 2 ** int(kind[4:]) - 1)
+    simple: dict[str, st.SearchStrategy[object]] = {
+        "bool": st.booleans(),
+        "address": st.binary(min_size=20, max_size=20).map(lambda value: "0x" + value.hex()),
+        "bytes": st.binary(max_size=70),
+        "string": st.text(max_size=40),
+        "bytes32": st.binary(min_size=32, max_size=32),
+    }
+    return simple[kind]
+
+
+def _plain(value: object) -> object:
+    """Our value as eth_abi tells it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return tuple(_plain(getattr(value, field.name)) for field in fields(value))
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, IntEnum):
+        return int(value)
+    if isinstance(value, str) and value.startswith("0x") and len(value) == 42:
+        assert value == to_checksum_address(value)
+        return value.lower()
+    return value
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_decode__random_events_and_answers__equals_what_web3_decodes(data: st.DataObject) -> None:
+    """Our decoder tells of any valid encoding exactly what eth_abi, the codec of web3, tells."""
+    _, items = data.draw(st.sampled_from(SHAPES))
+    kinds = [codec.type_of(item) for item in items]
+    encoded = eth_abi.encode(kinds, data.draw(st.tuples(*map(_values, items))))
+    assert eth_abi.decode(kinds, encoded) == _plain(codec.decode(items, encoded))
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_decode__damaged_bytes__equals_what_web3_decodes_or_is_undecodable(data: st.DataObject) -> None:
+    """With bytes changed or cut off, both refuse or both tell the same; enums beyond their end only ours refuses."""
+    _, items = data.draw(st.sampled_from(SHAPES))
+    kinds = [codec.type_of(item) for item in items]
+    damaged = bytearray(eth_abi.encode(kinds, data.draw(st.tuples(*map(_values, items)))))
+    for _ in range(data.draw(st.integers(0, 3))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    damaged = damaged[: data.draw(st.integers(0, len(damaged)))] if data.draw(st.booleans()) else damaged
+    try:
+        expected = eth_abi.decode(kinds, bytes(damaged))
+    except (DecodingError, UnicodeDecodeError, OverflowError):
+        with pytest.raises(codec.Undecodable):
+            codec.decode(items, bytes(damaged))
+        return
+    try:
+        found = codec.decode(items, bytes(damaged))
+    except codec.Undecodable as error:
+        assert "an enum is" in str(error), error  # noqa: PT017
+        return
+    assert expected == _plain(found)
 
 
 @pytest.mark.parametrize(

@@ -261,7 +261,7 @@ def test_audit__three_hundred_models__asks_the_chain_a_few_times(world: CopyWorl
     look = search.look(suspect, slots, align="never")
     assert look.tests == 301
     assert opened.slot_key in [mark.reading.slot.key for mark in look.marks]
-    assert sorted(asked) == ["commits", "openings", "postings", "slot_reveals"]
+    assert sorted(asked) == ["all_commits", "all_openings", "postings", "slot_reveals"]
 
 
 def test_audit__slots_in_the_log_of_models_that_were_never_opened__change_nothing(world: CopyWorld) -> None:

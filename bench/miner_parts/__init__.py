@@ -1,0 +1,1 @@
+"""What `dlbc bench miner` measures, a module for each figure."""
