@@ -23,12 +23,13 @@ from typing import Any
 import numpy as np
 import torch
 from dlbc.adapters.ml import training
-from dlbc.adapters.ml.checkpoint import Checkpoint
 from dlbc.adapters.ml.datasets import load_data
 from dlbc.adapters.ml.embed import Projector
 from dlbc.adapters.ml.evaluate import describe_device, pick_device, predict
 from dlbc.adapters.ml.families import build, initial_weights, load_weights, weights_of
-from dlbc.adapters.ml.training import PROJECT_EVERY, Run, mark, split
+from dlbc.adapters.ml.loop import Finished, Loop
+from dlbc.adapters.ml.task import Recipe, TrainingTask
+from dlbc.adapters.ml.training import PROJECT_EVERY, mark, split
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture, parameters, tensor_shapes
 from dlbc.core.types import Address
@@ -91,12 +92,26 @@ def unmarked(job: TrainJob) -> TrainJob:
     return replace(job, slot_keys=(), payloads=())
 
 
-def train(job: TrainJob, data: Dataset) -> Checkpoint:
+def task_of(job: TrainJob, data: Dataset) -> TrainingTask:
+    parts = split(data, job.seed)
+    return TrainingTask(
+        architecture=job.architecture,
+        training=parts[0],
+        validation=parts[1],
+        device=pick_device(job.device),
+        start=initial_weights(job.architecture, job.init_key),
+        recipe=Recipe(job.epochs, job.batch, job.learning_rate),
+        seed=job.seed,
+        work=job.work,
+        reports=Quiet(),
+        marker=training.marker_of(job),
+    )
+
+
+def train(job: TrainJob, data: Dataset) -> Finished:
     """One whole run, in a work folder that is gone afterwards."""
-    start = initial_weights(job.architecture, job.init_key)
     with tempfile.TemporaryDirectory(prefix="dlbc-bench-") as work:
-        run = Run(replace(job, work=Path(work)), pick_device(job.device), *split(data, job.seed), Quiet())
-        return run.to_the_end(Checkpoint("bench", weights=start, best=start))
+        return Loop(task_of(replace(job, work=Path(work)), data)).run()
 
 
 class TimedProjector(Projector):
@@ -109,23 +124,20 @@ class TimedProjector(Projector):
         began = time.monotonic()
         super().project()
         finish()
-        self.seconds += time.monotonic() - began
+        TimedProjector.seconds += time.monotonic() - began
 
 
 class Timed:
     """A training whose epochs are timed one by one, without what comes between them: validation and checkpoints."""
 
-    def __init__(self, job: TrainJob, data: Dataset, projector: type[Projector] = Projector) -> None:
+    def __init__(self, job: TrainJob, data: Dataset) -> None:
         self.wall = self.cpu = 0.0
-        self._run = Run(job, pick_device(job.device), *split(data, job.seed), Quiet())
-        module = self._run.module
-        load_weights(module, initial_weights(job.architecture, job.init_key))
-        self._optimizer = torch.optim.AdamW(module.parameters(), lr=job.learning_rate, fused=True)
-        self.projector = projector(module, job.slot_keys, job.payloads) if job.slot_keys else None
+        self._loop = Loop(task_of(job, data))
+        self._loop.begin()
 
     def epoch(self, number: int) -> None:
         wall, cpu = time.monotonic(), time.process_time()
-        self._run._epoch(number, self._optimizer, self.projector)  # brings the loss to the host: a GPU has finished
+        self._loop.train_epoch(number)  # brings the loss to the host: a GPU has finished
         self.wall += time.monotonic() - wall
         self.cpu += time.process_time() - cpu
 
@@ -203,11 +215,7 @@ def measure(job: TrainJob, data: Dataset, repeats: int) -> dict[str, Any]:
     training_samples = len(split(data, job.seed)[0].y)
     steps = -(-training_samples // min(job.batch, training_samples)) * job.epochs
     projections = -(-steps // PROJECT_EVERY)
-    alone = Timed(job, data, TimedProjector)
-    for epoch in range(job.epochs):
-        alone.epoch(epoch)
-    assert isinstance(alone.projector, TimedProjector)
-    spent = alone.projector.seconds
+    alone, spent = projections_timed(job, data)
     module = build(job.architecture).to(pick_device(job.device))
     weights = initial_weights(job.architecture, job.init_key)
     return {
@@ -229,6 +237,19 @@ def measure(job: TrainJob, data: Dataset, repeats: int) -> dict[str, Any]:
             "exact embedding": milliseconds(lambda: mark(weights, job)),
         },
     }
+
+
+def projections_timed(job: TrainJob, data: Dataset) -> tuple[Timed, float]:
+    """A whole marked training, and the seconds that its projections took."""
+    TimedProjector.seconds = 0.0
+    training.Projector = TimedProjector
+    try:
+        alone = Timed(job, data)
+        for epoch in range(job.epochs):
+            alone.epoch(epoch)
+    finally:
+        training.Projector = Projector
+    return alone, TimedProjector.seconds
 
 
 def spread(ratios: list[float]) -> dict[str, float]:

@@ -187,6 +187,13 @@ def trainer() -> Trainer:
     return TorchTrainer()
 
 
+def check_strategy(name: str) -> None:
+    """Raises Usage for a training strategy that can't be meant; it is imported by the training process only."""
+    from dlbc.adapters.ml.trainer import check_strategy
+
+    check_strategy(name)
+
+
 class FileData:
     """ports.DataSource: built-in data sets and .npz files."""
 

@@ -426,7 +426,8 @@ class TrainJob:
 
     shards: paths of verified safetensors shards with tensors x and y. The child splits off its own validation
     part, trains, embeds the watermark of every slot, and writes model.safetensors, progress.json and result.json
-    into `work`, each by rename. A rerun in the same folder resumes from its last checkpoint.
+    into `work`, each by rename. A rerun in the same folder resumes from its last checkpoint, with the budget it is
+    given now.
     """
 
     work: Path
@@ -435,12 +436,16 @@ class TrainJob:
     epochs: int
     batch: int
     learning_rate: float
-    device: str  # "auto", "cuda" or "cpu"
+    device: str  # "auto", "cuda", "cuda:N" or "cpu"
     seed: int
     init_key: bytes  # seeds the weight initialisation (32 bytes; secret)
     slot_keys: tuple[bytes, ...]  # 32 bytes each; secret
     payloads: tuple[bytes, ...]  # per slot: 32 bytes, the bits to embed (core.watermark.payload)
     start: Path | None = None  # safetensors of this architecture to go on from; None: random weights by init_key
+    budget: float | None = None  # seconds from start() to the model; None: as long as the epochs take
+    patience: int | None = None  # epochs after the warm-up without a better validation that end it; None: never
+    deterministic: bool = False  # the same bytes from the same job on the same machine, on CUDA too
+    strategy: str = "default"  # "default", "search" or "module:Class" of the operator's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,7 +467,7 @@ class TrainResult:
     model: Path  # safetensors
     model_bytes: int
     validation_ppm: int
-    epochs: int
+    epochs: int  # trained, which may be fewer than were asked for
     seconds: float
     device: str
 

@@ -20,12 +20,24 @@ def command() -> None:
 @click.option("--epochs", type=click.IntRange(1, 100_000), help="Train this long instead of what the task says.")
 @click.option("--task", "tasks", type=click.IntRange(min=1), multiple=True, help="Only this task (may be repeated).")
 @click.option(
+    "--strategy",
+    default="default",
+    metavar="NAME",
+    help="How to train: default, search, or a class of your own as module:Class.",
+)
+@click.option(
     "--parent", metavar="SHA256", help="Go on from this settled model, and declare it: its miner gets the royalty."
 )
 @metrics_option
 @click.pass_obj
 def run(
-    settings: Settings, once: bool, device: str, epochs: int | None, tasks: tuple[int, ...], parent: str | None
+    settings: Settings,
+    once: bool,
+    device: str,
+    epochs: int | None,
+    tasks: tuple[int, ...],
+    strategy: str,
+    parent: str | None,
 ) -> None:
     """Pick the best-ranked task this machine can do, and carry every entry to its payout.
 
@@ -39,11 +51,13 @@ def run(
     from dlbc.roles.loop import run as run_loop
     from dlbc.roles.miner import MinerOptions
 
+    bootstrap.check_strategy(strategy)
     only = frozenset(TaskId(number) for number in tasks) if tasks else None
     options = MinerOptions(
         device=device,
         epochs=epochs,
         tasks=only,
+        strategy=strategy,
         parent=typed_hash(parent, "--parent") if parent else ZERO_HASH,
         once=once,
         memory_bytes=bootstrap.memory_bytes(),

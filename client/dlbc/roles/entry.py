@@ -65,6 +65,12 @@ ENTRY = "entry"
 CLAIM_ATTEMPTS = 8
 """How often in the reveal window a test set that failed its checks is fetched again."""
 FETCH_SLICE_SECONDS = 20.0
+COMMIT_SECONDS = 15.0
+"""For sealing and for a commit that is mined late, beside what storing the model takes."""
+COMMIT_SHARE = 20
+"""And one in so many of the window's seconds."""
+STORE_BYTES_PER_SECOND = 2**20
+LEAST_BUDGET = 1.0
 PREDICTIONS_SECONDS = 10.0
 LAST_CHANCE = 4
 """In the last quarter of the reveal window a claim of zero is revealed, which brings the deposit back."""
@@ -86,6 +92,7 @@ class MinerEntry:
     posted: TaskPosted
     round: int
     record: dict[str, Any]
+    strategy: str = "default"
     seconds: Callable[[], float] = time.monotonic
     """A stopwatch."""
     outbox: Outbox | None = None
@@ -289,6 +296,8 @@ class MinerEntry:
             batch=manifest.training.batch,
             learning_rate=manifest.training.learning_rate_ppm / 1_000_000,
             device=self.device,
+            budget=self._seconds_for_training(manifest),
+            strategy=self.strategy,
             seed=int.from_bytes(secrets.init_key[:4], "big"),
             init_key=secrets.init_key,
             slot_keys=secrets.slot_keys(slots),
@@ -298,6 +307,13 @@ class MinerEntry:
                 for slot in range(slots)
             ),
         )
+
+    def _seconds_for_training(self, manifest: Manifest) -> float:
+        """Until the model has to be there, to be sealed, stored and committed to in time."""
+        window = self.posted.terms.train_seconds
+        left = self.chain.round(self.task_id, self.round).train_end - self.chain.now()
+        storing = manifest.model_bytes / STORE_BYTES_PER_SECOND
+        return max(LEAST_BUDGET, left - storing - max(min(COMMIT_SECONDS, window / 4), window / COMMIT_SHARE))
 
     def _parent_file(self) -> Path | None:
         """The parent's verified weights, fetched once; under its hash, so that no other model is taken for it."""

@@ -73,6 +73,7 @@ class MinerOptions:
     device: str = "auto"
     epochs: int | None = None  # None: what the manifest says
     tasks: frozenset[TaskId] | None = None  # None: any
+    strategy: str = "default"  # "search", or the operator's own "module:Class"
     parent: Hash32 = ZERO_HASH  # settled model to go on from, and to declare; ZERO_HASH: train from random weights
     once: bool = False
     memory_bytes: int | None = None  # of this machine; None: not known
@@ -168,6 +169,7 @@ class Miner:
             posted=posted,
             round=index,
             record=record,
+            strategy=self.options.strategy,
             seconds=self.seconds,
         )
         entry.note()

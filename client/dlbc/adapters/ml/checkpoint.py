@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlbc.adapters.ml.files import read_limited, replacing
+from dlbc.adapters.ml.plan import Plan
 from dlbc.adapters.ml.tensors import MAX_HEADER, read_tensors
 from dlbc.core.architecture import Architecture, parameter_shapes, stored_values, tensor_shapes
 from dlbc.core.errors import VerificationFailed
@@ -18,17 +20,25 @@ FILE = "checkpoint.safetensors"
 PARTS = ("weights", "best", "first", "second")
 MOMENTS = ("first", "second")
 """Parts that have only what is trained: a BatchNorm's running statistics have no moments."""
+COUNTS = ("epoch", "step", "micro_batch", "validation_ppm", "stalled", "seconds")
 
 Tensors = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """State after `epoch` whole epochs. `fingerprint` names the job: a checkpoint of another one is not resumed."""
+    """State after `step` optimiser steps, at an epoch's end.
+
+    `fingerprint` names the job: a checkpoint of another one is not resumed.
+    """
 
     fingerprint: str
+    plan: Plan
     epoch: int = 0
+    step: int = 0
+    micro_batch: int | None = None  # what memory was found to hold; None: whole batches
     validation_ppm: int | None = None
+    stalled: int = 0  # epochs since validation was last better than ever
     seconds: float = 0.0
     weights: Tensors = field(default_factory=dict)
     best: Tensors = field(default_factory=dict)
@@ -41,12 +51,8 @@ def save_checkpoint(work: Path, state: Checkpoint) -> None:
     from safetensors.numpy import save_file
 
     tensors = {f"{part}/{name}": tensor for part in PARTS for name, tensor in getattr(state, part).items()}
-    about = {
-        "fingerprint": state.fingerprint,
-        "epoch": state.epoch,
-        "validation_ppm": state.validation_ppm,
-        "seconds": state.seconds,
-    }
+    about = {"fingerprint": state.fingerprint, "plan": asdict(state.plan)}
+    about |= {name: getattr(state, name) for name in COUNTS}
     with replacing(work / FILE) as draft:
         save_file(tensors, draft, {"dlbc": json.dumps(about)})
 
@@ -67,10 +73,6 @@ def load_checkpoint(work: Path, architecture: Architecture, fingerprint: str) ->
         return None
     if about.get("fingerprint") != fingerprint:
         return None
-    return Checkpoint(
-        fingerprint=fingerprint,
-        epoch=about["epoch"],
-        validation_ppm=about["validation_ppm"],
-        seconds=about["seconds"],
-        **{part: {name: tensors[f"{part}/{name}"] for name in shapes[part]} for part in PARTS},
-    )
+    parts: dict[str, Any] = {part: {name: tensors[f"{part}/{name}"] for name in shapes[part]} for part in PARTS}
+    counts: dict[str, Any] = {name: about[name] for name in COUNTS}
+    return Checkpoint(fingerprint, Plan(**about["plan"]), **counts, **parts)

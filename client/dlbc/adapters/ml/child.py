@@ -48,6 +48,7 @@ class Reporter:
 
 def main(work: Path) -> int:
     """Exit code 0 when the model is there, 1 when it can't be made; progress.json says why in one line."""
+    began = time.monotonic()
     job_json = json.loads((work / "job.json").read_bytes())
     secrets = json.loads(sys.stdin.buffer.readline() or b"{}")
     if not secrets:
@@ -57,7 +58,7 @@ def main(work: Path) -> int:
     try:
         with (work / "lock").open("w") as lock:
             _take(lock, work)
-            _train(work, job_json, secrets, reporter)
+            _train(work, job_json, secrets, reporter, began)
     except DlbcError as error:
         traceback.print_exc()
         reporter.tell(state="failed", message=str(error))
@@ -69,8 +70,9 @@ def main(work: Path) -> int:
     return 0
 
 
-def _train(work: Path, job_json: dict[str, Any], secrets: dict[str, Any], reporter: Reporter) -> None:
-    fingerprint = hashlib.sha256(json.dumps([job_json, secrets], sort_keys=True).encode()).hexdigest()
+def _train(work: Path, job_json: dict[str, Any], secrets: dict[str, Any], reporter: Reporter, began: float) -> None:
+    named = {name: value for name, value in job_json.items() if name != "budget"}  # less of it after a restart
+    fingerprint = hashlib.sha256(json.dumps([named, secrets], sort_keys=True).encode()).hexdigest()
     done = read_json(work / "result.json")
     if done is None or done["fingerprint"] != fingerprint or not (work / "model.safetensors").is_file():
         import torch
@@ -79,14 +81,20 @@ def _train(work: Path, job_json: dict[str, Any], secrets: dict[str, Any], report
 
         torch.set_num_threads(int(os.environ.get("DLBC_TORCH_THREADS") or os.cpu_count() or 1))
         (work / "result.json").unlink(missing_ok=True)
-        done = {"fingerprint": fingerprint, **run(_job(work, job_json, secrets), fingerprint, reporter)}
+        done = {"fingerprint": fingerprint, **run(_job(work, job_json, secrets), fingerprint, reporter, began)}
         write_json(work / "result.json", done)
     reporter.tell(
         state="done",
         epoch=done["epochs"],
+        epochs=done["epochs"],
         validation_ppm=done["validation_ppm"],
-        message=f"trained on {done['device']} in {done['seconds']:.1f} s",
+        message=_summary(done),
     )
+
+
+def _summary(done: dict[str, Any]) -> str:
+    why = {"time": ", as long as there was time", "patience": ", until validation did not improve any more"}
+    return f"trained on {done['device']} in {done['seconds']:.1f} s{why.get(done.get('ended', ''), '')}"
 
 
 def _job(work: Path, job_json: dict[str, Any], secrets: dict[str, Any]) -> TrainJob:
@@ -103,6 +111,7 @@ def _job(work: Path, job_json: dict[str, Any], secrets: dict[str, Any]) -> Train
         slot_keys=tuple(bytes.fromhex(key) for key in secrets["slot_keys"]),
         payloads=tuple(bytes.fromhex(payload) for payload in secrets["payloads"]),
         start=None if job_json["start"] is None else Path(job_json["start"]),
+        **{name: job_json[name] for name in ("budget", "patience", "deterministic", "strategy")},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -21,13 +22,20 @@ MAX_BATCH_VALUES = 2**28
 
 
 def pick_device(wanted: str) -> torch.device:
-    """ "auto" is CUDA where there is one, else the CPU. Raises Usage if "cuda" is asked for and absent."""
-    if wanted not in ("auto", "cuda", "cpu"):
-        raise Usage(f"device: expected auto, cuda or cpu, found {wanted[:20]!r}")
+    """ "auto" is CUDA where there is one, else the CPU; "cuda:1" is the second of several.
+
+    Raises Usage for one that is asked for and absent.
+    """
+    match = re.fullmatch(r"auto|cpu|cuda(?::(\d{1,3}))?", wanted)
+    if match is None:
+        raise Usage(f"device: expected auto, cuda, cuda:N or cpu, found {wanted[:20]!r}")
     available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise Usage("device: cuda was asked for, this machine offers none; use --device cpu or auto")
-    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+    if not available and wanted.startswith("cuda"):
+        raise Usage(f"device: {wanted} was asked for, this machine offers none; use --device cpu or auto")
+    if match[1] is not None and int(match[1]) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise Usage(f"device: {wanted} was asked for, the last one of this machine is cuda:{last}")
+    return torch.device("cuda" if available and wanted == "auto" else wanted.replace("auto", "cpu"))
 
 
 def describe_device(device: torch.device) -> str:

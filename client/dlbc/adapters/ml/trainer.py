@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +20,37 @@ from numpy.typing import NDArray
 from dlbc.adapters.ml import shards, weights
 from dlbc.adapters.ml.files import read_json, write_json
 from dlbc.core.architecture import Architecture, architecture_to_json
-from dlbc.core.errors import Refused
+from dlbc.core.errors import Refused, Usage
+from dlbc.core.strategy_name import BUILT_IN, split_name
 from dlbc.ports import Dataset, TrainHandle, TrainJob, TrainProgress, TrainResult
 
 LAST_WORDS = 300
+GRACE_SECONDS = 60.0
+"""Past its budget a child may still validate, mark and save for so long."""
 SHARED_CORES = ("OMP_WAIT_POLICY", "PASSIVE")
 """OpenMP's idle threads sleep instead of spinning: with three miners on two cores spinning costs tenfold."""
+
+
+def check_strategy(name: str) -> None:
+    """Raises Usage for a name that no strategy can have, or whose module is nowhere; nothing is imported."""
+    if name in BUILT_IN:
+        return
+    package = split_name(name)[0].split(".")[0]
+    if PathFinder.find_spec(package, [str(Path.cwd()), *sys.path]) is None:
+        raise Usage(
+            f"strategy {name}: expected a module {package} in {Path.cwd()} or on PYTHONPATH, found none; "
+            "start the miner in the folder of the module, or set PYTHONPATH"
+        )
 
 
 class TorchTrainer:
     """Implements ports.Trainer with torch and safetensors."""
 
+    def __init__(self, grace: float = GRACE_SECONDS) -> None:
+        self._grace = grace
+
     def start(self, job: TrainJob) -> TrainHandle:
-        """Starts, or resumes, the job in its work folder.
+        """Starts, or resumes, the job in its work folder. A child that outlives its budget by the grace is ended.
 
         Keys go to the child through its standard input; they are neither in its arguments nor on disk. The child ends
         when that pipe closes, so it never outlives this process.
@@ -49,7 +70,7 @@ class TorchTrainer:
                 start_new_session=True,
                 env={SHARED_CORES[0]: SHARED_CORES[1], **os.environ},
             )
-        handle = ChildHandle(process, job.work)
+        handle = ChildHandle(process, job.work, None if job.budget is None else job.budget + self._grace)
         handle.tell(_secrets(job))
         return handle
 
@@ -90,9 +111,11 @@ class TorchTrainer:
 class ChildHandle:
     """One training child process, read through the files it renames into place."""
 
-    def __init__(self, process: subprocess.Popen[bytes], work: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], work: Path, most_seconds: float | None = None) -> None:
         self._process = process
         self._work = work
+        self._most_seconds, self._began = most_seconds, time.monotonic()
+        self._is_overdue = False
 
     @property
     def pid(self) -> int:
@@ -117,14 +140,21 @@ class ChildHandle:
             validation_ppm=found.get("validation_ppm"),
             message=str(found.get("message", "")),
         )
-        if code is None:
+        if code is None and self._may_go_on():
             return progress
+        code = self._process.wait()
         self._close()
         if progress.state in ("done", "failed"):
             return progress
+        if self._is_overdue:
+            message = (
+                f"training was expected to end within {self._most_seconds:.0f} s, grace included, and was stopped; "
+                "a strategy has to return before task.seconds_left() is 0"
+            )
+            return replace(progress, state="failed", message=message)
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
         message = f"the training process {how}; start it again to resume{self._last_words()}"
-        return TrainProgress("failed", progress.epoch, progress.epochs, progress.loss, progress.validation_ppm, message)
+        return replace(progress, state="failed", message=message)
 
     def result(self) -> TrainResult:
         progress = self.poll()
@@ -147,6 +177,14 @@ class ChildHandle:
         self._process.wait()
         self._close()
 
+    def _may_go_on(self) -> bool:
+        """False if the child is long past its budget; it is dead then."""
+        if self._most_seconds is None or time.monotonic() - self._began < self._most_seconds:
+            return True
+        self._is_overdue = True
+        self.kill()
+        return False
+
     def _close(self) -> None:
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
@@ -167,6 +205,10 @@ def _public(job: TrainJob) -> dict[str, Any]:
         "device": job.device,
         "seed": job.seed,
         "start": None if job.start is None else str(job.start.resolve()),
+        "budget": job.budget,
+        "patience": job.patience,
+        "deterministic": job.deterministic,
+        "strategy": job.strategy,
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dlbc.adapters.ml import training
+from dlbc.adapters.ml import loop, training
 from dlbc.adapters.ml.shards import write_shards
 from dlbc.adapters.ml.training import PROJECT_EVERY, run
 from dlbc.core.architecture import Architecture
@@ -86,6 +86,7 @@ def test_run__broken_off_and_resumed__projects_where_it_would_have(
     job: TrainJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing about projections is in a checkpoint; the epoch is enough."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", float("inf"))
     broken = Steps(break_after=12)
     with pytest.raises(KeyboardInterrupt):
         projections(job, broken, monkeypatch)

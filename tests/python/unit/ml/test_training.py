@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dlbc.adapters.ml import loop
 from dlbc.adapters.ml.datasets import TaskData, load_data
 from dlbc.adapters.ml.evaluate import pick_device, predict
 from dlbc.adapters.ml.shards import write_shards
@@ -134,9 +135,10 @@ def test_run__digits__is_accurate_and_marked_at_no_cost(
 
 @pytest.mark.parametrize("architecture", [MLP, CNN, RESNET, TRANSFORMER])
 def test_run__broken_off_and_resumed__gives_the_bytes_of_an_unbroken_run(
-    architecture: Architecture, job: TrainJob, tmp_path: Path
+    architecture: Architecture, job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kill after any epoch costs time and nothing else."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", float("inf"))  # after every epoch, however short
     job = replace(job, architecture=architecture)
     unbroken = replace(job, work=tmp_path / "unbroken")
     unbroken.work.mkdir()
@@ -203,5 +205,18 @@ def test_pick_device__unknown_or_absent__says_what_to_use(monkeypatch: pytest.Mo
     assert pick_device("auto").type == pick_device("cpu").type == "cpu"
     with pytest.raises(Usage, match="use --device cpu or auto"):
         pick_device("cuda")
-    with pytest.raises(Usage, match="expected auto, cuda or cpu, found 'tpu'"):
-        pick_device("tpu")
+    with pytest.raises(Usage, match="cuda:1 was asked for, this machine offers none"):
+        pick_device("cuda:1")
+    for wrong in ("tpu", "cuda:", "cuda:x", "cpu:1"):
+        with pytest.raises(Usage, match=f"expected auto, cuda, cuda:N or cpu, found '{wrong}'"):
+            pick_device(wrong)
+
+
+def test_pick_device__one_of_several__is_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuda:1 is the second GPU; the third of two is refused with the last there is."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+    assert pick_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(Usage, match="the last one of this machine is cuda:1"):
+        pick_device("cuda:2")
