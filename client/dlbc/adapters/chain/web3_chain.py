@@ -11,6 +11,7 @@ from eth_utils.address import is_checksum_formatted_address, to_checksum_address
 from dlbc.adapters.chain import abi, codec
 from dlbc.adapters.chain.connection import Connection, place, receipt
 from dlbc.adapters.chain.logs import decode_log
+from dlbc.adapters.chain.news import read_news
 from dlbc.adapters.chain.rpc import Rpc
 from dlbc.adapters.chain.transactions import Mined
 from dlbc.adapters.signatures import recover_signer
@@ -22,6 +23,8 @@ from dlbc.core.events import (
     ClaimStruck,
     ModelCommitted,
     ModelOpened,
+    News,
+    Prize,
     Receipt,
     RoundSettled,
     SlotRevealed,
@@ -273,6 +276,23 @@ class Web3Chain:
         """Commits and replacements of a round, or of all rounds of all tasks, oldest first."""
         return [codec.build(ModelCommitted, values) for values in self._logs("ModelCommitted", task_id, round)]
 
+    def commits_of(self, miner: Address) -> list[ModelCommitted]:
+        """Commits and replacements of one miner, oldest first."""
+        return [codec.build(ModelCommitted, values) for values in self._logs("ModelCommitted", None, None, miner)]
+
+    def prizes_of(self, miner: Address) -> list[Prize]:
+        """Settlements that this miner won, oldest first."""
+        logs = self._logs("RoundSettled", None, None, miner)
+        times = {number: self.connection.block_time(hex(number)) for number in {log["block_number"] for log in logs}}
+        return [
+            Prize(log["task_id"], log["round"], Wei(log["paid_wei"]), Timestamp(times[log["block_number"]]))
+            for log in logs
+        ]
+
+    def news(self, since: News | None = None) -> News:
+        """One request while nothing happens; a second one for the log of a block with something in it."""
+        return read_news(self.connection, self._market_address, self._pool, since)
+
     def released(self, task_id: TaskId, round: int) -> TestSetReleased | None:
         """The release of a round's test set, if it happened."""
         for values in self._logs("TestSetReleased", task_id, round):
@@ -391,6 +411,11 @@ class Web3Chain:
         address: Address = self._market("rules")
         return address
 
+    @cached_property
+    def _pool(self) -> Address:
+        """Of auditors: demands and disputes are in its log."""
+        return self.params().pool
+
     def _has_signed(self, signer: Address, digest: Hash32, signature: bytes) -> bool:
         """By its key, with low s; or, if it has code, by its own word (ERC-1271)."""
         try:
@@ -413,7 +438,7 @@ class Web3Chain:
     def _ledger(self, name: str, *arguments: Any) -> Any:
         return self.connection.view("ModelRegistry", self.registry, name, *arguments)
 
-    def _logs(self, event: str, *indexed: int | None) -> list[dict[str, Any]]:
+    def _logs(self, event: str, *indexed: int | str | None) -> list[dict[str, Any]]:
         return self.connection.logs("TaskMarket", self._market_address, event, indexed)
 
     # -- the ranked list
