@@ -43,7 +43,7 @@ def run(
 
     only = frozenset(TaskId(number) for number in tasks) if tasks else None
     options = MinerOptions(
-        device=device,
+        devices=(device,),
         epochs=epochs,
         tasks=only,
         parent=typed_hash(parent, "--parent") if parent else ZERO_HASH,

@@ -172,7 +172,8 @@ def _refusal(offer: Offer, means: Means, promised: int, at_risk: int) -> str:
     needed = offer.deposit_wei + means.gas_wei
     if means.balance_wei - promised < needed:
         others = f", of which {format_amount(promised)} are promised to better tasks" if promised else ""
-        return f"deposit and gas need {format_amount(needed)}, the account holds {format_amount(means.balance_wei)}{others}"
+        held = format_amount(means.balance_wei)
+        return f"deposit and gas need {format_amount(needed)}, the account holds {held}{others}"
     limit = means.most_at_risk_wei
     if limit is not None and at_risk + offer.deposit_wei > limit:
         return (

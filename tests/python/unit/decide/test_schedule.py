@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from dlbc.core.schedule import (
     MARGIN_PARTS,
@@ -228,7 +230,7 @@ def test_plan__any_market__money_deadlines_memory_and_devices_hold(offers: list[
         assert sum(by_id[choice.task_id].memory_bytes for choice in found.start) <= has.memory_bytes
     for device in free_at:
         mine = sorted((choice.starts_at, choice.seconds) for choice in taken if choice.device == device)
-        assert all(one[0] + one[1] <= other[0] for one, other in zip(mine, mine[1:], strict=False))
+        assert all(one[0] + one[1] <= other[0] for one, other in pairwise(mine))
 
 
 @settings(deadline=None, max_examples=100)
