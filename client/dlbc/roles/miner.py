@@ -370,6 +370,16 @@ class Miner:
 
     # ------------------------------------------------------------------ for those who look on
 
+    def show_on(self, report: Report, publish: Publish) -> None:
+        """From now on events go here, and the state here as well as where it went before."""
+        before = self.publish
+
+        def both(state: MinerState) -> None:
+            before(state)
+            publish(state)
+
+        self.report, self.publish = report, both
+
     def state(self) -> MinerState:
         """What it is at, as of the last tick; asks nobody."""
         return describe(
