@@ -92,7 +92,7 @@ def device_line(device: DeviceState, now: Timestamp) -> tuple[str, str, str]:
     done = f"epoch {device.epoch} of {device.epochs}" if device.epochs else "-"
     if device.validation_ppm is not None:
         done += f", {render.ppm(device.validation_ppm)}"
-    return doing, done, _in(device.ends_at, now)
+    return doing, done, _in(device.ends_at, now, "soon")
 
 
 def _daemon(status: MinerStatus) -> str:
@@ -103,10 +103,10 @@ def _daemon(status: MinerStatus) -> str:
     return f"does not run; last at work {render.moment(status.state.at)} UTC"
 
 
-def _in(time: Timestamp | None, now: Timestamp) -> str:
+def _in(time: Timestamp | None, now: Timestamp, past: str = "now") -> str:
     if not time:
         return "-"
-    return f"in {render.duration(time - now)}" if time > now else "now"
+    return f"in {render.duration(time - now)}" if time > now else past
 
 
 def _devices(devices: tuple[DeviceState, ...], now: Timestamp) -> None:

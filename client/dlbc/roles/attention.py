@@ -9,8 +9,10 @@ from dlbc.core.events import News
 from dlbc.core.types import TaskId, Timestamp
 from dlbc.ports import Chain
 
-LONGEST_REST = 30.0
-"""Seconds: a node may lie about its log, or lag behind; the chain itself is asked this often."""
+LONGEST_REST = 60.0
+"""Seconds: a node may lie about its log, or lag behind; the chain itself is asked this often,"""
+LOOKS_APART = 15.0
+"""but, with many entries, about no more than one of them in so many seconds."""
 AFTERMATH = 3
 """Looks at an entry after something happened to its task: nodes behind one endpoint learn of it one by one."""
 
@@ -50,7 +52,7 @@ class Attention:
         return Timestamp(0) if self.news is None else Timestamp(self.news.time + int(self.seconds() - self._read_at))
 
     def is_due(self, key: str, task_id: TaskId) -> bool:
-        """Something happened to its task, its moment has come, or it was not looked at for LONGEST_REST."""
+        """Something happened to its task, its moment has come, or it was not looked at for long."""
         rest = self._rests.get(key)
         if rest is None or self._everything or task_id in self._aftermath or self.seconds() >= rest.until:
             return True
@@ -58,7 +60,8 @@ class Attention:
 
     def rest(self, key: str, now: Timestamp, until: Timestamp) -> None:
         """Nothing is to be done for an entry before `until` (0: before something happens to its task)."""
-        pause = min(LONGEST_REST, max(0, until - now)) if until else LONGEST_REST
+        longest = max(LONGEST_REST, LOOKS_APART * len(self._rests))
+        pause = min(longest, max(0, until - now)) if until else longest
         self._rests[key] = _Rest(self.seconds() + pause, until)
 
     def wake(self, key: str) -> None:

@@ -95,8 +95,8 @@ class Miner:
                 self._step(entry)
         self._forget_finished()
         self._is_news = self._is_news or bool(news.posted) or news.touched is None
-        if self._may_start_another() and self._is_look_due():
-            self._begin_best()
+        if not (self.options.once and self.entries) and self._is_look_due():
+            self._plan_and_begin()
         self.publish(self.state())
         if not self.options.once:
             return True
@@ -292,18 +292,15 @@ class Miner:
             and (entry.handle is not None or entry.data_tries < PATIENCE)
         ]
 
-    def _may_start_another(self) -> bool:
-        before, self._free = self._free, len(self.options.devices) - len(self._at_work())
-        self._is_news = self._is_news or self._free > before
-        return self._free > 0 and not (self.options.once and self.entries)
-
     def _is_look_due(self) -> bool:
         """Something is new or left over, or it is time for another look; but never most of the time."""
+        before, self._free = self._free, len(self.options.devices) - len(self._at_work())
+        self._is_news = self._is_news or self._free > before
         now = self.seconds()
         is_due = self._is_news or self._chooser.has_more or now >= self._look_again_at
         return is_due and now >= self._chooser.rest_until
 
-    def _begin_best(self) -> None:
+    def _plan_and_begin(self) -> None:
         self._is_news = False
         self._plan, postings = self._chooser.look(self._means())
         self._look_again_at = self.seconds() + LOOK_AGAIN

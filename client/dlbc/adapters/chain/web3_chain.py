@@ -120,9 +120,8 @@ class Web3Chain:
     # ------------------------------------------------------------------ reads
 
     def params(self) -> Params:
-        """The market's parameters."""
-        params: Params = self.connection.view("MarketRules", self._rules, "params")
-        return params
+        """The market's parameters; they never change."""
+        return self._params
 
     def task_count(self) -> int:
         """Tasks posted so far; ids run from 1 to this number."""
@@ -410,6 +409,11 @@ class Web3Chain:
         """Where the market's parameters are."""
         address: Address = self._market("rules")
         return address
+
+    @cached_property
+    def _params(self) -> Params:
+        params: Params = self.connection.view("MarketRules", self._rules, "params")
+        return params
 
     @cached_property
     def _pool(self) -> Address:
