@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 AskPassword = Callable[[str], str]
 LOCAL_CHAIN_ID = 31337
 NO_ACCOUNT = "no account was named: pass --account NAME (see `dlbc wallet list`) or set DLBC_ACCOUNT"
+WAITING_PAUSE = 1.0
+"""Seconds between two looks while nothing is to be done: one request each."""
 
 
 def load_config(flags: Mapping[str, str | None] | None = None) -> Config:
@@ -217,8 +219,8 @@ def role_folder(config: Config, role: str, address: Address) -> Path:
 
 
 def pause(chain: Chain) -> float:
-    """Seconds between two looks at the chain: short on a local network, a block's time elsewhere."""
-    return 0.5 if chain.chain_id == LOCAL_CHAIN_ID else 6.0
+    """Seconds between two looks at the chain: short on a local network, where blocks are fast."""
+    return 0.5 if chain.chain_id == LOCAL_CHAIN_ID else 2.0
 
 
 def requester(config: Config, report: Report, ask: AskPassword | None = None) -> Requester:
@@ -245,6 +247,7 @@ def requester(config: Config, report: Report, ask: AskPassword | None = None) ->
 def miner(config: Config, options: MinerOptions, report: Report, ask: AskPassword | None = None) -> Miner:
     """The miner of the configured account; it holds its journal open, so there is one per account and machine."""
     from dlbc.roles.miner import Miner
+    from dlbc.roles.miner_state import StateFile
 
     account = keys(config, ask)
     folder = role_folder(config, "miner", account.address)
@@ -260,6 +263,7 @@ def miner(config: Config, options: MinerOptions, report: Report, ask: AskPasswor
         options=options,
         report=report,
         outbox=_outbox(config, report),
+        publish=StateFile(folder),
     )
 
 
@@ -327,6 +331,22 @@ def _outbox(config: Config, report: Report) -> Outbox | None:
     from dlbc.roles.relaying import Outbox, relay_folder
 
     return None if config.relay_folder is None else Outbox(relay_folder(config.relay_folder), report)
+
+
+def devices() -> tuple[str, ...]:
+    """Every GPU of this machine that torch can use, else the processor. torch is asked in a process of its own."""
+    import subprocess
+    import sys
+
+    if not any((*Path("/dev").glob("nvidia[0-9]*"), *Path("/dev").glob("kfd"))):
+        return ("cpu",)
+    asked = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
+    try:
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=True)
+        count = int(answer.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        count = 0
+    return tuple(f"cuda:{number}" for number in range(count)) or ("cpu",)
 
 
 def memory_bytes() -> int:
@@ -438,6 +458,24 @@ def owner(
     found = Models(market, storage(config), trainer())
     wallet = Wallet(market, account, Memory(_journal_of(role_folder(config, "miner", account.address))))
     return Owner(market, account, wallet, found, CopySearch(market, found, progress), read_weights, report, agree)
+
+
+@contextmanager
+def reading_journal(folder: Path) -> Iterator[Journal | None]:
+    """The journal in a role's folder, which another process may be writing; None if there is none."""
+    found = _journal_of(folder)
+    try:
+        yield found
+    finally:
+        if found is not None:
+            found.close()
+
+
+def is_at_work(folder: Path) -> bool:
+    """A process works with the journal in this folder."""
+    from dlbc.adapters.journal.sqlite import is_locked
+
+    return is_locked(folder)
 
 
 def _journal_of(folder: Path) -> Journal | None:

@@ -19,8 +19,10 @@ from dlbc.core.events import (
     DisputeFiled,
     ModelCommitted,
     ModelOpened,
+    News,
     PredictionDemanded,
     PredictionShown,
+    Prize,
     Receipt,
     RoundSettled,
     SlotRevealed,
@@ -195,6 +197,18 @@ class Chain(Protocol):
 
     def all_commits(self) -> Iterator[ModelCommitted]:
         """Of all rounds of all tasks, oldest first; read as they are consumed."""
+        ...
+
+    def commits_of(self, miner: Address) -> list[ModelCommitted]:
+        """Of one miner in all rounds of all tasks, oldest first; of each round, the last counts."""
+        ...
+
+    def prizes_of(self, miner: Address) -> list[Prize]:
+        """What settlements credited to one miner as the winner, oldest first."""
+        ...
+
+    def news(self, since: News | None = None) -> News:
+        """One cheap look: which tasks something happened to since an earlier look (None: this is the first)."""
         ...
 
     def released(self, task_id: TaskId, round: int) -> TestSetReleased | None: ...

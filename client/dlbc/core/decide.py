@@ -6,7 +6,6 @@ it starts, and so that doing it twice is refused by the chain rather than paid t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -18,7 +17,6 @@ from dlbc.core.types import (
     Outcome,
     Phase,
     PhaseInfo,
-    RankedTask,
     Round,
     Ruling,
     Task,
@@ -27,7 +25,6 @@ from dlbc.core.types import (
     Vote,
     Wei,
 )
-from dlbc.core.units import format_amount
 
 NO_DEADLINE = Timestamp(0)
 NOTHING = Wei(0)
@@ -295,41 +292,3 @@ def _after_case(facts: CaseFacts, mine: AuditorFacts) -> Decision:
     if mine.pool_credit > 0:
         return Decision(Do.WITHDRAW_FROM_POOL, "the auditor pool owes money")
     return Decision(Do.FINISH, "nothing of this account is left in the case")
-
-
-# ------------------------------------------------------------------ which task to train for
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A task in Training as a miner sees it, with what its own hardware needs."""
-
-    ranked: RankedTask
-    deposit_wei: Wei
-    seconds_needed: int  # to fetch, train, seal and upload on this machine
-
-
-def refuse_candidate(candidate: Candidate, *, now: Timestamp, balance_wei: int, gas_reserve_wei: int) -> str:
-    """Why this miner can't do the task now; "" = it can."""
-    left = candidate.ranked.train_end - now
-    if candidate.seconds_needed > left:
-        # Not how much is left: a sentence that changes every second would be told every second.
-        return f"training needs about {candidate.seconds_needed} s here, more than is left"
-    needed = candidate.deposit_wei + gas_reserve_wei
-    if balance_wei < needed:
-        return f"deposit and gas need {format_amount(needed)}, the account holds {format_amount(balance_wei)}"
-    return ""
-
-
-def order_candidates(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Best first: the market's rank (P-81), which weighs by difficulty, re-weighed by what this hardware needs.
-
-    rank is proportional to 1 / D; replacing D by the seconds needed here gives rank * D / seconds. Ties: lowest id.
-    """
-    return sorted(
-        candidates,
-        key=lambda candidate: (
-            -(candidate.ranked.rank * candidate.ranked.difficulty // max(1, candidate.seconds_needed)),
-            candidate.ranked.task_id,
-        ),
-    )

@@ -114,6 +114,27 @@ class RoundSettled:
 
 
 @dataclass(frozen=True, slots=True)
+class Prize:
+    """A settlement as its winner sees it."""
+
+    task_id: TaskId
+    round: int
+    wei: Wei
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The newest block, and what the market's and the pool's logs tell since an earlier one."""
+
+    block: int
+    block_hash: Hash32
+    time: Timestamp
+    posted: frozenset[TaskId]  # tasks that are new
+    touched: frozenset[TaskId] | None  # tasks that something happened to; None: not known, it may be any
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """A mined transaction, read back from the chain."""
 

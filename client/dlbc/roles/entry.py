@@ -98,6 +98,14 @@ class MinerEntry:
     outbox: Outbox | None = None
     """Where its signed reveal is left for keepers."""
     handle: TrainHandle | None = None
+    progress: TrainProgress | None = None
+    """What the training child last said."""
+    began: float = 0.0
+    """On the stopwatch, of the training."""
+    estimate: int = 0
+    """Seconds that the training was planned with."""
+    downloaded: tuple[int, float] = (0, 0.0)
+    """(bytes, seconds) of training data that came from the network."""
     data_tries: int = 0
     """How often the training data was asked for, in vain or in part."""
     _shards: list[Path] = field(default_factory=list)
@@ -138,6 +146,16 @@ class MinerEntry:
         """A commit was sent, whether or not we saw it mined."""
         return str(self.record["stage"]) in ("committing", "committed", "revealing", "revealed")
 
+    @property
+    def manifest(self) -> Manifest:
+        """The task's, checked against its terms."""
+        return self._checked_manifest()
+
+    @property
+    def has_committed(self) -> bool:
+        """Its deposit is in the market, as far as is known."""
+        return str(self.record["stage"]) in ("committed", "revealing", "revealed", "recovered", "found")
+
     def why_not(self, now: int) -> str:
         """gave_up, except that a refused claim is tried again from time to time."""
         if self.claim_refused and now >= self.claim_again_at:
@@ -166,8 +184,9 @@ class MinerEntry:
         manifest = self._checked_manifest()
         if self.handle is None:
             self.handle = self.trainer.start(self._job(manifest, epochs))
+            self.began = self.seconds()
             self.report("training_started", task_id=self.task_id, epochs=epochs or manifest.training.epochs)
-        progress = self.handle.poll()
+        progress = self.progress = self.handle.poll()
         if progress.state == "failed":
             self.stop_training()
             self.give_up(f"training failed: {progress.message or 'no reason given'}")
@@ -338,8 +357,18 @@ class MinerEntry:
         while len(self._shards) < len(manifest.shards):
             if self._shards and self.seconds() - began > FETCH_SLICE_SECONDS:
                 raise TryLater(f"{len(self._shards)} of {len(manifest.shards)} shards are here, the rest follows")
-            self._shards.append(fetch_shard(self.storage, manifest, len(self._shards), self.folder / "data"))
+            self._shards.append(self._fetch_shard(manifest, len(self._shards)))
         return tuple(self._shards)
+
+    def _fetch_shard(self, manifest: Manifest, index: int) -> Path:
+        """Counts what comes from the network; what a former run left here is no measure of it."""
+        folder = self.folder / "data"
+        before, began = set(folder.glob("*")), self.seconds()
+        path = fetch_shard(self.storage, manifest, index, folder)
+        if path not in before:
+            size, seconds = self.downloaded
+            self.downloaded = size + manifest.shards[index].size_bytes, seconds + self.seconds() - began
+        return path
 
     def _seal(self, result: TrainResult, manifest: Manifest) -> None:
         """Checks, seals and stores the trained model and journals the proof; then it can be committed."""
@@ -372,6 +401,7 @@ class MinerEntry:
             model=str(result.model),
             validation_ppm=result.validation_ppm,
             train_seconds=int(result.seconds),
+            train_epochs=result.epochs,
         )
         self.report(
             "model_sealed",

@@ -25,7 +25,9 @@ def unheard(event: str, **keys: Any) -> None:
     """A Report that nobody listens to."""
 
 
-def run(tick: Callable[[], bool], clock: Clock, *, report: Report = unheard, pause: float = 1.0) -> None:
+def run(
+    tick: Callable[[], bool], clock: Clock, *, report: Report = unheard, pause: float | Callable[[], float] = 1.0
+) -> None:
     """Calls `tick` until it returns False. One of RETRIED doubles the pause, up to a minute; others end it."""
     failures = 0
     while True:
@@ -36,7 +38,8 @@ def run(tick: Callable[[], bool], clock: Clock, *, report: Report = unheard, pau
         except RETRIED as error:
             failures += 1
             report("try_later", reason=str(error))
-        clock.sleep(min(LONGEST_PAUSE, pause * 2 ** min(failures, 10)))
+        usual = pause() if callable(pause) else pause
+        clock.sleep(min(LONGEST_PAUSE, usual * 2 ** min(failures, 10)))
 
 
 def attend(items: list[Item], step: Callable[[Item], bool], report: Report = unheard) -> bool:

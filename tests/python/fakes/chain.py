@@ -20,6 +20,8 @@ from dlbc.core.events import (
     ClaimStruck,
     ModelCommitted,
     ModelOpened,
+    News,
+    Prize,
     Receipt,
     RoundSettled,
     SlotRevealed,
@@ -350,6 +352,30 @@ class FakeChain:
     def all_commits(self) -> Iterator[ModelCommitted]:
         everything = [event for events in self.state.committed.values() for event in events]
         return iter(sorted(everything, key=lambda event: event.commit_seq))
+
+    def commits_of(self, miner: Address) -> list[ModelCommitted]:
+        return [event for event in self.commits() if event.miner == miner]
+
+    def prizes_of(self, miner: Address) -> list[Prize]:
+        times = {(block.task_id, block.round): block.timestamp for block in self.state.blocks}
+        won = [event for events in self.state.settled.values() for event in events if event.miner == miner]
+        prizes = [Prize(event.task_id, event.round, event.paid_wei, times[event.task_id, event.round]) for event in won]
+        return sorted(prizes, key=lambda prize: prize.at)
+
+    def news(self, since: News | None = None) -> News:
+        """A block a transaction; what happened in it is not kept, so that any task may be touched."""
+        block = len(self.state.transactions)
+        first = -1 if since is None else since.block
+        posted = frozenset(TaskId(number) for number, task in self.state.posted.items() if task.block_number >= first)
+        nothing: frozenset[TaskId] = frozenset()
+        is_new = since is None or since.block != block
+        return News(
+            block=block,
+            block_hash=Hash32(block.to_bytes(32, "big")),
+            time=self.now(),
+            posted=posted if is_new else nothing,
+            touched=None if is_new else nothing,
+        )
 
     def released(self, task_id: TaskId, round: int) -> TestSetReleased | None:
         return self.state.released.get((task_id, round))

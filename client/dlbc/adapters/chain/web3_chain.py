@@ -11,6 +11,7 @@ from eth_utils.address import is_checksum_formatted_address, to_checksum_address
 from dlbc.adapters.chain import abi, codec
 from dlbc.adapters.chain.connection import Connection, place, receipt
 from dlbc.adapters.chain.logs import decode_log
+from dlbc.adapters.chain.news import read_news
 from dlbc.adapters.chain.rpc import Rpc
 from dlbc.adapters.chain.transactions import FREELY, Mined, Sending
 from dlbc.adapters.signatures import recover_signer
@@ -22,6 +23,8 @@ from dlbc.core.events import (
     ClaimStruck,
     ModelCommitted,
     ModelOpened,
+    News,
+    Prize,
     Receipt,
     RoundSettled,
     SlotRevealed,
@@ -128,9 +131,8 @@ class Web3Chain:
     # ------------------------------------------------------------------ reads
 
     def params(self) -> Params:
-        """The market's parameters."""
-        params: Params = self.connection.view("MarketRules", self._rules, "params")
-        return params
+        """The market's parameters; they never change."""
+        return self._params
 
     def task_count(self) -> int:
         """Tasks posted so far; ids run from 1 to this number."""
@@ -307,6 +309,23 @@ class Web3Chain:
         """Commits and replacements of all tasks, oldest first, read as they are consumed."""
         return (codec.build(ModelCommitted, values) for values in self._logs("ModelCommitted"))
 
+    def commits_of(self, miner: Address) -> list[ModelCommitted]:
+        """Commits and replacements of one miner, oldest first."""
+        return [codec.build(ModelCommitted, values) for values in self._logs("ModelCommitted", None, None, miner)]
+
+    def prizes_of(self, miner: Address) -> list[Prize]:
+        """Settlements that this miner won, oldest first."""
+        logs = self._logs("RoundSettled", None, None, miner)
+        times = {number: self.connection.block_time(hex(number)) for number in {log["block_number"] for log in logs}}
+        return [
+            Prize(log["task_id"], log["round"], Wei(log["paid_wei"]), Timestamp(times[log["block_number"]]))
+            for log in logs
+        ]
+
+    def news(self, since: News | None = None) -> News:
+        """One request while nothing happens; a second one for the log of a block with something in it."""
+        return read_news(self.connection, self._market_address, self._pool, since)
+
     def released(self, task_id: TaskId, round: int) -> TestSetReleased | None:
         """The release of a round's test set, if it happened."""
         for values in self._logs("TestSetReleased", task_id, round):
@@ -433,6 +452,16 @@ class Web3Chain:
         address: Address = self._market("rules")
         return address
 
+    @cached_property
+    def _params(self) -> Params:
+        params: Params = self.connection.view("MarketRules", self._rules, "params")
+        return params
+
+    @cached_property
+    def _pool(self) -> Address:
+        """Of auditors: demands and disputes are in its log."""
+        return self.params().pool
+
     def _has_signed(self, signer: Address, digest: Hash32, signature: bytes) -> bool:
         """By its key, with low s; or, if it has code, by its own word (ERC-1271)."""
         try:
@@ -455,7 +484,7 @@ class Web3Chain:
     def _ledger(self, name: str, *arguments: Any) -> Any:
         return self.connection.view("ModelRegistry", self.registry, name, *arguments)
 
-    def _logs(self, event: str, *indexed: int | None) -> Iterator[dict[str, Any]]:
+    def _logs(self, event: str, *indexed: int | str | None) -> Iterator[dict[str, Any]]:
         return self.connection.logs("TaskMarket", self._market_address, event, indexed)
 
     # -- the ranked list

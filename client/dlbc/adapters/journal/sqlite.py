@@ -136,6 +136,18 @@ class SqliteJournal:
             self._lock = None
 
 
+def is_locked(folder: Path) -> bool:
+    """A process has the journal in this folder open for writing."""
+    try:
+        with (folder / _LOCK_NAME).open("r") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _lock(folder: Path) -> IO[str]:
     """The operating system frees the lock when the process ends, however it ends."""
     stream = (folder / _LOCK_NAME).open("a+")

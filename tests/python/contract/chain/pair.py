@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from dlbc.core import disputes, proofs
 from dlbc.core.errors import ContractRefused
+from dlbc.core.events import Prize
 from dlbc.core.types import (
     Address,
     Ground,
@@ -91,6 +92,9 @@ class Pair:
                 assert real.slot(Hash32(model), slot) == fake.slot(Hash32(model), slot)
         assert set(real.all_openings()) == set(fake.all_openings())
         assert list(real.all_commits()) == list(fake.all_commits())
+        for who in accounts:
+            assert real.commits_of(who) == fake.commits_of(who)
+            assert sorted(real.prizes_of(who), key=_where) == sorted(fake.prizes_of(who), key=_where)
         assert [posting.task_id for posting in real.postings()] == [posting.task_id for posting in fake.postings()]
         for number in range(1, real.task_count() + 1):
             task_id = TaskId(number)
@@ -146,6 +150,10 @@ class Pair:
             for index in range(task.rounds):
                 assert real.demands(TaskId(task_id), index) == fake.demands(TaskId(task_id), index)
                 assert real.shown(TaskId(task_id), index) == fake.shown(TaskId(task_id), index)
+
+
+def _where(prize: Prize) -> tuple[int, int]:
+    return prize.task_id, prize.round
 
 
 class RandomPlay:

@@ -8,7 +8,6 @@ import pytest
 from dlbc.core.decide import (
     AuditorFacts,
     Ballot,
-    Candidate,
     CaseFacts,
     Do,
     Facts,
@@ -17,8 +16,6 @@ from dlbc.core.decide import (
     decide_keeper,
     decide_miner,
     decide_requester,
-    order_candidates,
-    refuse_candidate,
 )
 from dlbc.core.phases import phase_of
 from dlbc.core.types import (
@@ -30,7 +27,6 @@ from dlbc.core.types import (
     Outcome,
     Phase,
     PhaseInfo,
-    RankedTask,
     Round,
     Ruling,
     Task,
@@ -458,39 +454,3 @@ def test_auditor__any_facts__no_step_that_the_pool_refuses(
         Do.FINISH: is_over,
     }
     assert allowed.get(decision.do, True)
-
-
-# ------------------------------------------------------------------ which task to train for
-
-
-def candidate(task_id: int, *, rank: int = 100, difficulty: int = 10, seconds: int = 10, end: int = 1000) -> Candidate:
-    """A task in Training."""
-    row = RankedTask(TaskId(task_id), rank, Wei(1000), difficulty, Timestamp(0), Timestamp(end), 0)
-    return Candidate(row, Wei(100), seconds)
-
-
-def test_order_candidates__same_hardware_cost__follows_the_rank() -> None:
-    """Where this machine needs what the difficulty says, the market's order stands; ties go to the older task."""
-    tasks = [candidate(3, rank=50), candidate(2, rank=100), candidate(1, rank=100)]
-    assert [found.ranked.task_id for found in order_candidates(tasks)] == [1, 2, 3]
-
-
-def test_order_candidates__cheap_for_this_machine__comes_first() -> None:
-    """A task that this hardware does much faster than its difficulty says is worth more to it."""
-    tasks = [candidate(1, rank=100, seconds=1000), candidate(2, rank=50, seconds=10)]
-    assert [found.ranked.task_id for found in order_candidates(tasks)] == [2, 1]
-
-
-@pytest.mark.parametrize(
-    ("balance", "now", "sentence"),
-    [
-        (200, 0, ""),
-        (104, 0, "deposit and gas need 105 wei, the account holds 104 wei"),
-        (200, 995, "training needs about 10 s here, more than is left"),
-        (200, 1200, "training needs about 10 s here, more than is left"),
-    ],
-)
-def test_refuse_candidate__money_and_time__says_what_is_missing(balance: int, now: int, sentence: str) -> None:
-    """A task that can't be finished or paid for is refused before any work, with the numbers."""
-    found = refuse_candidate(candidate(1), now=Timestamp(now), balance_wei=balance, gas_reserve_wei=5)
-    assert found == sentence

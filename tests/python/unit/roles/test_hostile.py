@@ -265,7 +265,7 @@ def test_miner__task_larger_than_the_machine__passes_it_over(world: World) -> No
 def test_miner__task_larger_than_the_disk__passes_it_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the disk is full no journal can be written."""
     world.post()
-    monkeypatch.setattr("dlbc.roles.miner.disk_usage", lambda folder: SimpleNamespace(free=1_000_000))
+    monkeypatch.setattr("dlbc.roles.choosing.disk_usage", lambda folder: SimpleNamespace(free=1_000_000))
     world.miner().tick()
     (told,) = world.heard("task_passed_over")
     assert "has 1000000 left" in told["why"]
