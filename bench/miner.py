@@ -14,10 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from miner_parts import idle
+from miner_parts import catch_up, idle, latency, listing
 
 Measurement = Callable[[Path, bool], dict[str, Any]]
 MEASUREMENTS: dict[str, tuple[Measurement, Callable[[dict[str, Any]], list[str]]]] = {
+    "catch_up": (lambda folder, quick: catch_up.measure(folder, 5_000 if quick else 100_000), catch_up.broken),
+    "listing": (lambda folder, quick: listing.measure(folder, 1_000 if quick else 10_000), listing.broken),
+    "latency": (lambda folder, quick: latency.measure(folder, 1 if quick else 5), latency.broken),
     "idle": (lambda folder, quick: idle.measure(folder, 10.0 if quick else 60.0), idle.broken),
 }
 

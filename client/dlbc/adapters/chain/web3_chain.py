@@ -451,21 +451,17 @@ class Web3Chain:
     def _ranked_by_lens(self, count: int) -> list[RankedTask]:
         return [row for page in self._pages("rankedTasks", range(1, count + 1), RANKED_PAGE) for row in page]
 
-    def _pages(self, name: str, ids: range, page: int) -> Iterator[Any]:
-        """What the lens answers, so many tasks at a time."""
+    def _pages(self, name: str, ids: range, page: int) -> list[Any]:
+        """What the lens answers, so many tasks a call."""
         assert self._lens_address is not None
-        first = ids.start
-        while first < ids.stop:
-            count = min(page, ids.stop - first)
+        while True:
+            calls = [(first, min(page, ids.stop - first)) for first in range(ids.start, ids.stop, page)]
             try:
-                answer = self.connection.view("MarketLens", self._lens_address, name, first, count)
+                return self.connection.views("MarketLens", self._lens_address, name, calls)
             except (ChainUnreachable, ContractRefused):  # out of gas in one call: the node's limit is lower than ours
                 if page == 1:
                     raise
                 page = max(1, page // 4)
-                continue
-            yield answer
-            first += count
 
     def _ranked_here(self, count: int) -> list[RankedTask]:
         now, aging = self.connection.block_time("latest"), self.params().aging_seconds
