@@ -166,8 +166,13 @@ class Web3Chain:
         if not self._lens_address:
             found = self.connection.views("TaskMarket", self._market_address, "phaseOf", [(number,) for number in ids])
             return [PhaseInfo(*values) for values in found]
-        pages = (zip(*columns, strict=True) for columns in self._pages("phases", ids, PHASES_PAGE))
-        return [PhaseInfo(*row) for page in pages for row in page]
+        pages = self._pages("phases", ids, PHASES_PAGE)
+        phases, dues, ends = ([value for page in pages for value in page[column]] for column in range(3))
+        if not len(phases) == len(dues) == len(ends) == len(ids):
+            raise VerificationFailed(
+                f"the lens {self._lens_address} tells phases of other tasks than it was asked for; check its address"
+            )
+        return [PhaseInfo(*row) for row in zip(phases, dues, ends, strict=True)]
 
     def tasks(self, task_ids: Sequence[TaskId]) -> list[tuple[Task, Round]]:
         """Facts of tasks that exist, each with its present round's, in few requests."""

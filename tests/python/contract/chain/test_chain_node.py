@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from anvil_node import Anvil
 from dlbc import bootstrap
-from dlbc.adapters.chain import rpc, transactions, web3_chain
+from dlbc.adapters.chain import abi, rpc, transactions, web3_chain
 from dlbc.adapters.chain.web3_chain import Web3Chain
 from dlbc.config import Config
 from dlbc.core.errors import BadInput, ChainUnreachable, ContractRefused, Usage, VerificationFailed
 from dlbc.core.types import Address, Locator, TaskId, Wei
+from eth_abi import abi as eth_abi
 from play import FIRST_MINER, REQUESTER, Play, account, secret
 from proxy import Drip, Forward, Lost, Proxy, Raw, Refusal, once
 
@@ -269,6 +270,22 @@ def test_phases_and_tasks__in_pages_and_batches__are_as_asked_one_by_one(
         assert facts == chain.tasks(ids)
         assert chain.tasks([]) == []
         assert ranked == chain.ranked_tasks()
+
+
+def test_phases__lens_that_leaves_some_out__fails_verification(play: Play, node: Proxy) -> None:
+    """A list that is shorter than what was asked for would shift every phase after the gap to another task."""
+    for _ in range(2):
+        play.post()
+    shorter = "0x" + abi.load("MarketLens").functions["phases"].selector.hex()
+
+    def leave_out(params: list[Any], forward: Forward) -> Any:
+        if params[0]["data"].startswith(shorter):
+            return "0x" + eth_abi.encode(["uint8[]", "bool[]", "uint40[]"], [[1], [False], [2]]).hex()
+        return forward()
+
+    node.rules["eth_call"] = leave_out
+    with pytest.raises(VerificationFailed, match="of other tasks than it was asked for"):
+        through(node, play).phases(TaskId(1), 2)
 
 
 def test_batch__node_that_serves_none__is_asked_one_by_one(play: Play, node: Proxy) -> None:
