@@ -90,6 +90,11 @@ class Node:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         process.stop(self._process)
 
+    def cpu_seconds(self) -> float:
+        """Processor time of the node so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime: 14 and 15 of proc(5)
+
     def rpc(self, method: str, *params: object) -> Any:
         """The result of one request. Raises RuntimeError with the node's words."""
         return self.batch([(method, params)])[0]
@@ -163,12 +168,12 @@ class Market:
         """Takes tasks back."""
         self.play((Call(0, "cancel", (task,)) for task in tasks), a_block)
 
-    def commit(self, tasks: int, miners: int, a_block: int = 500) -> None:
-        """Every one of so many miners commits to each of the first so many tasks."""
+    def commit(self, tasks: Iterable[int], miners: int, a_block: int = 500) -> None:
+        """Every one of so many miners commits to each of the tasks."""
         if miners >= ACCOUNTS:
             raise ValueError(f"there are {ACCOUNTS - 1} miners, not {miners}")
         recovery = keccak(b"recovery")
-        entries = ((task, miner) for task in range(1, tasks + 1) for miner in range(1, miners + 1))
+        entries = ((task, miner) for task in tasks for miner in range(1, miners + 1))
         calls = (
             Call(
                 miner,

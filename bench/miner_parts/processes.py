@@ -85,6 +85,14 @@ class Command:
                 raise SystemExit(f"{ended} before {what}: {self.err.read_text()[-1500:]}")
             time.sleep(POLL_SECONDS)
 
+    def wait(self, seconds: float) -> dict[str, Any]:
+        """Until it ends; with --json, what it told. Raises SystemExit if it failed."""
+        code = self._process.wait(seconds)
+        if code:
+            raise SystemExit(f"{' '.join(self._words)} ended with code {code}: {self.err.read_text()[-1500:]}")
+        text = self.out.read_text()
+        return json.loads(text) if text.startswith("{") else {}
+
     def usage(self) -> Usage:
         """From /proc."""
         folder = Path("/proc") / str(self._process.pid)

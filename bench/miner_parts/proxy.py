@@ -1,14 +1,25 @@
-"""A node between a client and its chain that counts what the client asks. Bodies pass through as they are."""
+"""A node between a client and its chain that counts and times what the client asks. Bodies pass through unchanged."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import threading
+import time
 from collections import Counter
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: when it came, and when its answer left (unix seconds)."""
+
+    method: str
+    began: float
+    ended: float
 
 
 class CountingProxy:
@@ -18,7 +29,7 @@ class CountingProxy:
         parts = urlsplit(url)
         target = parts.hostname or "", parts.port
         self._lock = threading.Lock()
-        self._calls: Counter[str] = Counter()
+        self._asked: list[Asked] = []
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -28,7 +39,7 @@ class CountingProxy:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                proxy._count(body)
+                began = time.time()
                 node = http.client.HTTPConnection(*target, timeout=60)
                 node.request("POST", "/", body, {"Content-Type": "application/json"})
                 answer = node.getresponse()
@@ -39,6 +50,7 @@ class CountingProxy:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+                proxy._note(body, began)
 
             def log_message(self, format: str, *args: object) -> None:
                 """Says nothing."""
@@ -63,12 +75,19 @@ class CountingProxy:
         self._thread.join()
 
     @property
-    def calls(self) -> Counter[str]:
-        """Requests so far, by method; each of a batch counts."""
+    def asked(self) -> list[Asked]:
+        """Requests so far; each of a batch counts."""
         with self._lock:
-            return self._calls.copy()
+            return list(self._asked)
 
-    def _count(self, body: bytes) -> None:
-        asked = json.loads(body)
+    @property
+    def calls(self) -> Counter[str]:
+        """Their number, by method."""
+        return Counter(one.method for one in self.asked)
+
+    def _note(self, body: bytes, began: float) -> None:
+        asked, ended = json.loads(body), time.time()
         with self._lock:
-            self._calls.update(one["method"] for one in (asked if isinstance(asked, list) else [asked]))
+            self._asked += [
+                Asked(one["method"], began, ended) for one in (asked if isinstance(asked, list) else [asked])
+            ]

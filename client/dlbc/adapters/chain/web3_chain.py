@@ -176,8 +176,13 @@ class Web3Chain:
         if not self._lens_address:
             found = self.connection.views("TaskMarket", self._market_address, "phaseOf", [(number,) for number in ids])
             return [PhaseInfo(*values) for values in found]
-        pages = (zip(*columns, strict=True) for columns in self._pages("phases", ids, PHASES_PAGE))
-        return [PhaseInfo(*row) for page in pages for row in page]
+        pages = self._pages("phases", ids, PHASES_PAGE)
+        phases, dues, ends = ([value for page in pages for value in page[column]] for column in range(3))
+        if not len(phases) == len(dues) == len(ends) == len(ids):
+            raise VerificationFailed(
+                f"the lens {self._lens_address} tells phases of other tasks than it was asked for; check its address"
+            )
+        return [PhaseInfo(*row) for row in zip(phases, dues, ends, strict=True)]
 
     def tasks(self, task_ids: Sequence[TaskId]) -> list[tuple[Task, Round]]:
         """Facts of tasks that exist, each with its present round's, in few requests."""
@@ -492,21 +497,17 @@ class Web3Chain:
     def _ranked_by_lens(self, count: int) -> list[RankedTask]:
         return [row for page in self._pages("rankedTasks", range(1, count + 1), RANKED_PAGE) for row in page]
 
-    def _pages(self, name: str, ids: range, page: int) -> Iterator[Any]:
-        """What the lens answers, so many tasks at a time."""
+    def _pages(self, name: str, ids: range, page: int) -> list[Any]:
+        """What the lens answers, so many tasks a call."""
         assert self._lens_address is not None
-        first = ids.start
-        while first < ids.stop:
-            count = min(page, ids.stop - first)
+        while True:
+            calls = [(first, min(page, ids.stop - first)) for first in range(ids.start, ids.stop, page)]
             try:
-                answer = self.connection.view("MarketLens", self._lens_address, name, first, count)
+                return self.connection.views("MarketLens", self._lens_address, name, calls)
             except (ChainUnreachable, ContractRefused):  # out of gas in one call: the node's limit is lower than ours
                 if page == 1:
                     raise
                 page = max(1, page // 4)
-                continue
-            yield answer
-            first += count
 
     def _ranked_here(self, count: int) -> list[RankedTask]:
         now, aging = self.connection.block_time("latest"), self.params().aging_seconds

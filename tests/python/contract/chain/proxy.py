@@ -39,6 +39,9 @@ class Proxy:
         self.rules: dict[str, Rule] = {}
         self.calls: list[str] = []
         self.stopping = threading.Event()
+        self.batch: Callable[[list[Any]], Any] = lambda answers: answers
+        """What becomes of the answers to a batch."""
+        self._anvil = anvil
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -48,31 +51,19 @@ class Proxy:
 
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                method, params = request["method"], request["params"]
-                proxy.calls.append(method)
-
-                def forward() -> Any:
-                    answer = anvil.answer(method, *params)
-                    if "error" in answer:
-                        raise Refusal(answer["error"])
-                    return answer["result"]
-
                 try:
-                    rule = proxy.rules.get(method)
-                    result = rule(params, forward) if rule else forward()
-                    body = result if isinstance(result, Raw) else json.dumps({"id": 1, "result": result}).encode()
-                except Refusal as refusal:
-                    told = refusal.args[0]
-                    result = None
-                    error = told if isinstance(told, dict) else {"code": -32000, "message": told}
-                    body = json.dumps({"id": 1, "error": error}).encode()
+                    if isinstance(request, list):
+                        body = json.dumps(proxy.batch([proxy._answer(one) for one in request])).encode()
+                    else:
+                        answer = proxy._answer(request)
+                        body = answer if isinstance(answer, Raw) else json.dumps(answer).encode()
                 except Lost:
                     self.close_connection = True
                     return
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                if not isinstance(result, Drip):
+                if not isinstance(body, Drip):
                     self.wfile.write(body)
                     return
                 for byte in body:
@@ -98,6 +89,26 @@ class Proxy:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
+
+    def _answer(self, request: dict[str, Any]) -> Any:
+        """What the rules, or Anvil, say to one request. Raises Lost."""
+        method, params = request["method"], request["params"]
+        self.calls.append(method)
+
+        def forward() -> Any:
+            answer = self._anvil.answer(method, *params)
+            if "error" in answer:
+                raise Refusal(answer["error"])
+            return answer["result"]
+
+        try:
+            rule = self.rules.get(method)
+            result = rule(params, forward) if rule else forward()
+        except Refusal as refusal:
+            told = refusal.args[0]
+            error = told if isinstance(told, dict) else {"code": -32000, "message": told}
+            return {"id": request["id"], "error": error}
+        return result if isinstance(result, Raw) else {"id": request["id"], "result": result}
 
     def stop(self) -> None:
         """The node vanishes."""

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from anvil_node import Anvil
 from dlbc import bootstrap
-from dlbc.adapters.chain import rpc, transactions
+from dlbc.adapters.chain import abi, rpc, transactions, web3_chain
 from dlbc.adapters.chain.transactions import Sending
 from dlbc.adapters.chain.web3_chain import Web3Chain
 from dlbc.config import Config
 from dlbc.core.errors import BadInput, ChainUnreachable, ContractRefused, TryLater, Usage, VerificationFailed
 from dlbc.core.types import Address, Locator, TaskId, Wei
+from eth_abi import abi as eth_abi
 from play import FIRST_MINER, REQUESTER, Play, account, secret
 from proxy import Drip, Forward, Lost, Proxy, Raw, Refusal, once
 
@@ -339,6 +340,88 @@ def test_ranked_tasks__lens_call_too_large__asks_for_smaller_pages(play: Play, n
 
     node.rules["eth_call"] = tight
     assert [row.task_id for row in through(node, play).ranked_tasks()] == [1, 2, 3]
+
+
+def test_phases_and_tasks__in_pages_and_batches__are_as_asked_one_by_one(
+    play: Play, node: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many tasks in few requests tell the same as one request for each, with a lens and without, in any order."""
+    for _ in range(7):
+        play.post()
+    play.requester.cancel(TaskId(5))
+    ids = [TaskId(number) for number in range(1, 8)]
+    phases = [play.requester.phase(task_id) for task_id in ids]
+    facts = [(play.requester.task(task_id), play.requester.round(task_id, 0)) for task_id in ids]
+    ranked = play.requester.ranked_tasks()
+    monkeypatch.setattr(web3_chain, "PHASES_PAGE", 3)
+    monkeypatch.setattr(web3_chain, "RANKED_PAGE", 2)
+    monkeypatch.setattr(rpc, "BATCH", 4)
+    node.batch = lambda answers: answers[::-1]
+    where = play.deployment
+    bare = Web3Chain(node.url, where.market, None, None, where.block_number)
+    for chain in (through(node, play), bare):
+        assert phases == chain.phases(TaskId(1), 7)
+        assert phases[2:] == chain.phases(TaskId(3), 1_000)
+        assert chain.phases(TaskId(8), 5) == []
+        assert facts == chain.tasks(ids)
+        assert chain.tasks([]) == []
+        assert ranked == chain.ranked_tasks()
+
+
+def test_phases__lens_that_leaves_some_out__fails_verification(play: Play, node: Proxy) -> None:
+    """A list that is shorter than what was asked for would shift every phase after the gap to another task."""
+    for _ in range(2):
+        play.post()
+    shorter = "0x" + abi.load("MarketLens").functions["phases"].selector.hex()
+
+    def leave_out(params: list[Any], forward: Forward) -> Any:
+        if params[0]["data"].startswith(shorter):
+            return "0x" + eth_abi.encode(["uint8[]", "bool[]", "uint40[]"], [[1], [False], [2]]).hex()
+        return forward()
+
+    node.rules["eth_call"] = leave_out
+    with pytest.raises(VerificationFailed, match="of other tasks than it was asked for"):
+        through(node, play).phases(TaskId(1), 2)
+
+
+def test_batch__node_that_serves_none__is_asked_one_by_one(play: Play, node: Proxy) -> None:
+    """A node that refuses a batch as such is never sent a second one."""
+    for _ in range(3):
+        play.post()
+    batches = []
+
+    def refuse(answers: list[Any]) -> Any:
+        batches.append(len(answers))
+        return {"id": None, "error": {"code": -32600, "message": "batch requests are not supported"}}
+
+    node.batch = refuse
+    chain = through(node, play)
+    ids = [TaskId(1), TaskId(2), TaskId(3)]
+    assert [(chain.task(task_id), chain.round(task_id, 0)) for task_id in ids] == chain.tasks(ids)
+    assert batches == [3]
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        lambda answers: answers[:-1],
+        lambda answers: [*answers, answers[0]],
+        lambda answers: [{"id": 1}, *answers[1:]],
+        lambda answers: [7, *answers[1:]],
+        lambda answers: [{}, *answers[1:]],
+        lambda answers: [answers[0] | {"result": "0x"}, *answers[1:]],
+        lambda answers: [answers[0] | {"result": {"a": 1}}, *answers[1:]],
+    ],
+)
+def test_batch__hostile_answers__are_one_sentence(play: Play, node: Proxy, batch: Any) -> None:
+    """Answers that are missing, too many or malformed raise one of our errors with one line."""
+    for _ in range(2):
+        play.post()
+    node.batch = batch
+    with pytest.raises((VerificationFailed, ChainUnreachable)) as caught:
+        through(node, play).tasks([TaskId(1), TaskId(2)])
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
 
 
 def test_now__node_without_a_pending_block__uses_the_latest(play: Play, node: Proxy) -> None:
