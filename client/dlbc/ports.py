@@ -5,7 +5,7 @@ both pass the same test suite. Every method raises only errors of `dlbc.core.err
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -452,8 +452,8 @@ class TrainJob:
     learning_rate: float
     device: str  # "auto", "cuda", "cuda:N" or "cpu"
     seed: int
-    init_key: bytes  # seeds the weight initialisation (32 bytes; secret)
-    slot_keys: tuple[bytes, ...]  # 32 bytes each; secret
+    init_key: bytes = field(repr=False)  # seeds the weight initialisation (32 bytes; secret)
+    slot_keys: tuple[bytes, ...] = field(repr=False)  # 32 bytes each; secret
     payloads: tuple[bytes, ...]  # per slot: 32 bytes, the bits to embed (core.watermark.payload)
     start: Path | None = None  # safetensors of this architecture to go on from; None: random weights by init_key
     budget: float | None = None  # seconds from start() to the model; None: as long as the epochs take

@@ -7,7 +7,7 @@ by the contract. It holds nothing that the reveal itself does not publish; it is
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from dlbc.core import canonical
 from dlbc.core.decide import Decision, Do, Facts
@@ -33,10 +33,10 @@ class SignedReveal:
     chain_id: int
     market: Address
     proof: TrainingProof
-    salt: bytes
+    salt: bytes = field(repr=False)
     claim: Claim
     h_top: Hash32
-    signature: bytes
+    signature: bytes = field(repr=False)
 
     @property
     def file_name(self) -> str:
@@ -55,8 +55,8 @@ def from_bytes(data: bytes) -> SignedReveal:
     value = canonical.from_bytes(data, what="signed reveal", max_bytes=MAX_BYTES)
     canonical.table(value, _KEYS, what="signed reveal")
     canonical.whole(value["dlbc_reveal"], 1, 1, what="dlbc_reveal")
-    proof = canonical.table(value["proof"], {field.name for field in fields(TrainingProof)}, what="proof")
-    claim = canonical.table(value["claim"], {field.name for field in fields(Claim)}, what="claim")
+    proof = canonical.table(value["proof"], {one.name for one in fields(TrainingProof)}, what="proof")
+    claim = canonical.table(value["claim"], {one.name for one in fields(Claim)}, what="claim")
     return SignedReveal(
         chain_id=canonical.whole(value["chain_id"], 1, canonical.MAX_INT, what="chain_id"),
         market=_address(value, "market"),
