@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[4]
-REPORTS = ("report", "_report", "log", "_logged", "logged", "_told")
+REPORTS = ("report", "_report", "log", "_logged", "logged")
 EVENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
