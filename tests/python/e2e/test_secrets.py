@@ -44,13 +44,13 @@ def family(pid: int) -> set[int]:
     return found
 
 
-def shown_of(process: Process) -> dict[str, bytes]:
+def shown_of(process: Process) -> set[tuple[str, bytes]]:
     """Arguments and environment of a process and its children, as `ps` shows them."""
-    shown = {}
+    shown = set()
     for pid in family(process._process.pid):
         for name in ("cmdline", "environ"):
             try:
-                shown[f"{name} of {pid}"] = Path(f"/proc/{pid}/{name}").read_bytes()
+                shown.add((f"{name} of {pid}", Path(f"/proc/{pid}/{name}").read_bytes()))
             except OSError:
                 continue
     return shown
@@ -72,14 +72,14 @@ def test_secrets__a_whole_task__show_in_no_log_process_list_or_environment(site:
         MINER, "miner", "run", "--device", "cpu", "--task", str(task_id), "--once", relay_folder=str(relay)
     )
     keeper = site.start(KEEPER, "keeper", "run", "--task", str(task_id), "--relay", str(relay))
-    shown: dict[str, bytes] = {}
+    shown: set[tuple[str, bytes]] = set()
     deadline = time.monotonic() + 90
     while not site.chain.entry(task_id, 0, me).commit_seq:
         assert time.monotonic() < deadline, miner.err.read_text()[-1500:]
         assert not miner.has_ended
         shown |= shown_of(miner) | shown_of(keeper)
         time.sleep(0.2)
-    assert any(b"dlbc.adapters.ml.child" in text for text in shown.values()), "the training child was looked at"
+    assert any(b"dlbc.adapters.ml.child" in text for _, text in shown), "the training child was looked at"
 
     account = keys.open_keystore(keys.keystore_path(MINER, site.network.home), site.network.password_file)
     message = miner_secrets_typed_data(task_id, 0, 0, site.chain.chain_id, site.chain.market)
@@ -108,10 +108,10 @@ def test_secrets__a_whole_task__show_in_no_log_process_list_or_environment(site:
     files = [*(set((site.folder / "logs").iterdir()) - logs_before), *(home / "logs").glob("*")]
     files += [*(home / f"miner-{me}" / "work").rglob("*.log"), *(home / f"miner-{me}" / "work").rglob("*.json")]
     assert len(files) >= 6
-    places = shown | {str(file): file.read_bytes() for file in files if file.is_file()}
-    places |= {f"relay: {file.name}": file.read_bytes() for file in relay.rglob("*.json")}
+    places = shown | {(str(file), file.read_bytes()) for file in files if file.is_file()}
+    places |= {(f"relay: {file.name}", file.read_bytes()) for file in relay.rglob("*.json")}
     for name, secret in hidden.items():
-        for place, text in places.items():
+        for place, text in places:
             if name == "salt" and place.startswith("relay: "):
                 continue  # what a reveal publishes
             assert not [form for form in secret if form in text], f"{name} in {place}"
