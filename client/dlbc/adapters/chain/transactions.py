@@ -170,7 +170,7 @@ class Sender:
         least_fee, least_tip = old_fee * 9 // 8 + 1, old_tip * 9 // 8 + 1
         ceiling = self._sending.max_fee
         if ceiling is not None and least_fee > ceiling:
-            self._told("fee_at_ceiling", flight, paid=old_fee, asked=fee, max_fee_gwei=_gwei(ceiling))
+            self._sending.report("fee_at_ceiling", **_prices(flight, old_fee, fee), max_fee_gwei=_gwei(ceiling))
             return
         fee = max(fee if ceiling is None else min(fee, ceiling), least_fee)
         raised = {"maxFeePerGas": fee, "maxPriorityFeePerGas": min(fee, max(tip, least_tip))}
@@ -180,24 +180,13 @@ class Sender:
         if self._broadcast(replacement) is None:
             flight.tx_hash, flight.raw = replacement.tx_hash, replacement.raw
             flight.transaction, flight.replaced = transaction, replacement.replaced
-            self._told("fee_raised", flight, paid=old_fee, asked=fee)
+            self._sending.report("fee_raised", **_prices(flight, old_fee, fee))
 
     def _raise_fees_up_to(self, flight: _Flight) -> None:
         """This one's, and those of earlier nonces that were given up and now hold it back."""
         for other in list(self._flights.values()):
             if other.transaction["nonce"] <= flight.transaction["nonce"]:
                 self._raise_fee(other)
-
-    def _told(self, event: str, flight: _Flight, paid: int, asked: int, **keys: object) -> None:
-        self._sending.report(
-            event,
-            call=flight.call,
-            nonce=flight.transaction["nonce"],
-            tx=flight.tx_hash,
-            from_gwei=_gwei(paid),
-            to_gwei=_gwei(asked),
-            **keys,
-        )
 
     def _simulate(self, call: str, request: Mapping[str, str]) -> None:
         """A dry run in the pending block, whose time is the one the transaction would see."""
@@ -361,6 +350,12 @@ def revert_data(error: RpcError) -> bytes:
         except ValueError:
             pass
     return b""
+
+
+def _prices(flight: _Flight, paid: int, asked: int) -> dict[str, object]:
+    """What is told of a price that rose."""
+    told = {"call": flight.call, "nonce": flight.transaction["nonce"], "tx": flight.tx_hash}
+    return told | {"from_gwei": _gwei(paid), "to_gwei": _gwei(asked)}
 
 
 def _gwei(wei: int) -> str:
