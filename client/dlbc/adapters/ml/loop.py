@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import isfinite
 
@@ -67,9 +67,21 @@ class Loop:
 
     def run(self) -> Finished:
         """Trains what is left, keeping the best. Raises Refused for a loss that explodes, or too little memory."""
-        state = self.begin()
-        resumed = state.epoch
-        self.task.report(state="training", epoch=state.epoch, epochs=self._epochs)
+        state = begun = self.begin()
+        self.task.report(state="training", epoch=begun.epoch, epochs=self._epochs)
+        for after in self.epochs(begun):
+            state = after
+        return Finished(
+            best=state.best,
+            validation_ppm=state.validation_ppm or 0,
+            epochs=state.epoch,
+            seconds=state.seconds,
+            ended=self._why_ended(state),
+            resumed_after_epoch=begun.epoch,
+        )
+
+    def epochs(self, state: Checkpoint) -> Iterator[Checkpoint]:
+        """The state after each epoch that is left, saved where that is worth it."""
         saved_at, saving = -float("inf"), 0.0
         while self._step < self._plan.total and not self._has_stalled(state):
             loss, state, took = self._epoch(state)
@@ -82,14 +94,7 @@ class Loop:
                 epoch=state.epoch, epochs=self._epochs, loss=round(loss, 6), validation_ppm=state.validation_ppm
             )
             self._plan = self._box.after_epoch(self._plan, self._step, took + self.task.clock() - began)
-        return Finished(
-            best=state.best,
-            validation_ppm=state.validation_ppm or 0,
-            epochs=state.epoch,
-            seconds=state.seconds,
-            ended=self._why_ended(state),
-            resumed_after_epoch=resumed,
-        )
+            yield state
 
     def begin(self) -> Checkpoint:
         """Loads the last checkpoint, or else the start."""
