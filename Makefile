@@ -41,7 +41,7 @@ test: check ## the whole gate: format, lint, types, layers, all tests
 	@echo "== Solidity tests"
 	@node node_modules/hardhat/dist/src/cli.js test solidity
 	@echo "== Python tests: contract and e2e"
-	@pytest -q -m "contract or e2e or chaos"
+	@pytest -q -m "contract or e2e or chaos" -n 2 --dist loadfile
 
 check: setup ## the fast part: format, lint, types, layers, unit tests
 	@echo "== format and lint"

@@ -354,7 +354,7 @@ class FakeChain:
         return iter(sorted(everything, key=lambda event: event.commit_seq))
 
     def commits_of(self, miner: Address) -> list[ModelCommitted]:
-        return [event for event in self.commits() if event.miner == miner]
+        return [event for event in self.all_commits() if event.miner == miner]
 
     def prizes_of(self, miner: Address) -> list[Prize]:
         times = {(block.task_id, block.round): block.timestamp for block in self.state.blocks}
