@@ -320,7 +320,7 @@ class Web3Chain:
 
     def prizes_of(self, miner: Address) -> list[Prize]:
         """Settlements that this miner won, oldest first."""
-        logs = self._logs("RoundSettled", None, None, miner)
+        logs = list(self._logs("RoundSettled", None, None, miner))
         times = {number: self.connection.block_time(hex(number)) for number in {log["block_number"] for log in logs}}
         return [
             Prize(log["task_id"], log["round"], Wei(log["paid_wei"]), Timestamp(times[log["block_number"]]))
