@@ -74,9 +74,8 @@ def test_status__trains_and_plans__says_where_and_why(
     """Devices, queue with reasons, and what was passed over, in 80 columns; the same as JSON."""
     requester = world.requester()
     for _ in range(3):
-        draft = requester.prepare(world.task_file, world.folder)
-        requester.post(draft)
-        requester.forget(draft)
+        requester.forget(requester.prepare(world.task_file, world.folder))
+        requester.post(requester.prepare(world.task_file, world.folder))
     world.market.balances[account("miner").address] = ETHER * 25 // 100
     miner = published(world, trainer=FakeTrainer(ticks=50))
     for _ in range(2):
