@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -85,13 +86,22 @@ class Rpc:
     def _batch(self, method: str, calls: Sequence[Sequence[object]]) -> list[Any]:
         if self._serves_batches and len(calls) > 1:
             asked = [(RPCEndpoint(method), params) for params in calls]
-            answers = self._ask(method, lambda: self._provider.make_batch_request(asked))
+            answers = self._ask(method, lambda: self._send_batch(method, asked))
             if isinstance(answers, list):
                 if len(answers) != len(calls):
                     raise self.malformed(method, "one answer for each request of a batch")
                 return [self._result(method, answer) for answer in answers]
             self._serves_batches = False
         return [self.request(method, params) for params in calls]
+
+    def _send_batch(self, method: str, asked: list[tuple[RPCEndpoint, Any]]) -> Any:
+        """A list of answers in the order of the requests, or one that says no to all."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)  # web3 would take answers without ids as they come
+            try:
+                return self._provider.make_batch_request(asked)
+            except (AttributeError, KeyError, TypeError, RuntimeWarning) as error:
+                raise self.malformed(method, "an answer with its id for each request of a batch") from error
 
     def _ask(self, method: str, send: Callable[[], Any], once_in_time: bool = False) -> Any:
         """What the node answers, tried again while the connection fails."""
@@ -134,7 +144,7 @@ class Rpc:
             raise RpcError(str(error)) from error
         except requests.RequestException as error:
             raise ChainUnreachable(f"{self.name}: {_brief(error)}; check the RPC URL") from error
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ChainUnreachable(
                 f"{self.name} answered {method} with something that is not JSON; is it an Ethereum RPC endpoint?"
             ) from error
