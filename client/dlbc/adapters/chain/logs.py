@@ -14,10 +14,10 @@ LOGS_AT_ONCE = 2_000
 """What a range is sized for: so many logs are 1 to 4 MB of JSON, and one such answer is in memory at a time."""
 FIRST_RANGE = 64
 """Blocks that are asked for first where nothing narrows the events down: a busy market may have dozens in each."""
-FASTEST_CHANGE = 8
+FASTEST_CHANGE = 4
 CALM = 16
 """Ranges served at a node's limit before it is asked for more again: the limit may have been one of results."""
-TIMEOUTS = 3
+TIMEOUTS = 4
 """Ranges that may take too long in a row before the node counts as one that does not answer."""
 _METHOD = "eth_getLogs"
 

@@ -53,7 +53,7 @@ def test_read_logs__ten_million_empty_blocks__take_few_requests() -> None:
     """Ranges grow where nothing happens."""
     node = LogNode([9_999_999])
     assert read(node, 10_000_000) == [1]
-    assert node.asked <= 8
+    assert node.asked <= 10
 
 
 def test_read_logs__many_events__never_holds_many_more_than_planned() -> None:
@@ -82,9 +82,9 @@ def test_read_logs__consumer_that_stops__asks_for_no_more() -> None:
 def test_read_logs__limit_once_refused__is_known_to_later_reads_and_tried_again_later() -> None:
     """The next read starts within the limit; after some calm more is asked for, as the limit may have been passing."""
     node, limit = LogNode([3], most_blocks=1_000), Limit()
-    assert read(node, 5_000, limit=limit) == [1]
+    assert read(node, 2_000, limit=limit) == [1]
     refused = node.asked - len(node.ranges)
-    assert read(node, 5_000, limit=limit) == [1]
+    assert read(node, 2_000, limit=limit) == [1]
     assert node.asked - len(node.ranges) == refused == 1
     node.most_blocks = 2**63
     assert read(node, 10_000_000, limit=limit) == [1]
