@@ -127,8 +127,8 @@ def main() -> int:
 
 
 def _values_of(instance: Any) -> dict[str, Any]:
-    """Every field, private ones too: what makes a copy of another class."""
-    return {one.name: getattr(instance, one.name) for one in fields(instance)}
+    """Every field that can be given, private ones too: what makes a copy of another class."""
+    return {one.name: getattr(instance, one.name) for one in fields(instance) if one.init}
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

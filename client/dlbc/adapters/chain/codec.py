@@ -271,8 +271,11 @@ def _struct(item: Item) -> _Kind:
 
 
 def _array(element: _Kind, kind: str) -> _Kind:
-    assert kind.endswith("[]"), "no contract of ours has an array of fixed length"
     one, size = _read_member(element), element.size
+    if not kind.endswith("[]"):
+        row = _read_members([element] * int(kind[kind.rindex("[") + 1 : -1]))
+        length = size * int(kind[kind.rindex("[") + 1 : -1])
+        return _Kind(WORD, True, row) if element.is_dynamic else _Kind(length, False, row)
 
     def read(data: bytes, at: int) -> tuple[Any, ...]:
         _need(data, at, WORD)

@@ -66,8 +66,7 @@ def test_news__nothing_happens__one_request_a_look(play: Play, chain: Web3Chain,
 
 def test_news__reorganised__any_task_may_be_touched(play: Play, chain: Web3Chain) -> None:
     """What the last look knew is not in the chain any more."""
-    play.post()
-    play.anvil.rpc("evm_mine")
+    play.post()  # in the last block: an empty one would come back as it was
     seen = chain.news()
     play.anvil.rpc("anvil_reorg", 1, [])
     play.anvil.rpc("evm_mine")
