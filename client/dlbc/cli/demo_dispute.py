@@ -295,7 +295,7 @@ class DisputeDemo:
         for name in STAKES:  # one after the other: of what does not divide, the next one gets a share
             self._stage.finish(self._start(name, f"dividends-{name}", "auditor", "dividends", "--yes"))
         left = {name: self._pool.stake_of(self._address[name]).active_wei for name in STAKES}
-        self._together("unstake", {name: str(wei) for name, wei in left.items()})
+        self._together("unstake", {name: f"{wei} wei" for name, wei in left.items()})
         self._stage.network.advance_time(seconds=self._pool.params().unbonding_seconds)
         self._together("finish")
         self._stage.finish(self._ledger, codes=(0, 4))
