@@ -13,13 +13,13 @@ from miner_parts.market import Market, Node
 READER = Path(__file__).with_name("reader.py")
 MINERS = 19
 """For each task: so a task is twenty events."""
-A_BLOCK = 50
+A_BLOCK = 100
 READ_SECONDS = 900.0
 LIMIT_EVENTS_PER_SECOND = 5_000
 LIMIT_GROWTH = 1.5
 """Memory for all events, in that for a tenth of them."""
-SPARE_MIB = 8.0
-"""Growth below this is of the allocator, not of the events."""
+SPARE_MIB = 16.0
+"""Growth below this is one answer of the node, as JSON and decoded, not all events."""
 
 
 def measure(folder: Path, events: int) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Node:
         command = [
             *(binary, "--quiet", "--host", "127.0.0.1", "--port", self.port, "--hardfork", "prague"),
             *("--accounts", ACCOUNTS, "--disable-block-gas-limit", "--order", "fifo"),
-            *("--cache-path", self._folder / "cache", "--max-persisted-states", 64),
+            *("--cache-path", self._folder / "cache", "--prune-history"),  # past states cost more than all else
         ]
         log = self._folder / "anvil.log"
         self._process = process.start("anvil", [str(word) for word in command], self.port, log, dies_with_parent=True)

@@ -15,7 +15,7 @@ from typing import Any
 from dlbc.adapters.chain import abi
 from dlbc.adapters.chain.web3_chain import Web3Chain
 
-WEB3_RANGE = 40
+WEB3_RANGE = 20
 """Blocks a request of the plain loop: about as many logs an answer as ours asks for."""
 
 

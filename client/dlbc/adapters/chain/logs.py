@@ -12,7 +12,7 @@ from dlbc.core.types import Address
 
 LOGS_AT_ONCE = 2_000
 """What a range is sized for: so many logs are 1 to 4 MB of JSON, and one such answer is in memory at a time."""
-FIRST_RANGE = 64
+FIRST_RANGE = 16
 """Blocks that are asked for first where nothing narrows the events down: a busy market may have dozens in each."""
 FASTEST_CHANGE = 4
 CALM = 16
