@@ -23,8 +23,16 @@ from dlbc.core.architecture import CONVOLUTIONAL
 from dlbc.core.errors import Refused
 
 VALIDATION_BATCH = 1024
-CHECKPOINT_SHARE = 0.02
-"""Of the time that may go into checkpoints: where epochs are shorter than saving them, not every one is saved."""
+CHECKPOINT_SHARE = 0.01
+CHECKPOINT_SECONDS = 10.0
+
+
+def checkpoint_pause(saving: float) -> float:
+    """Seconds from one checkpoint to the next, when one takes `saving`: a hundredth of the time, and less often.
+
+    More than this is not lost by a kill. With short epochs, saving each took a twentieth of the time.
+    """
+    return max(CHECKPOINT_SECONDS, saving / CHECKPOINT_SHARE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ class Loop:
         while self._step < self._plan.total and not self._has_stalled(state):
             loss, state, took = self._epoch(state)
             began = self.task.clock()
-            if self._keeps_checkpoints and began - saved_at >= saving / CHECKPOINT_SHARE:
+            if self._keeps_checkpoints and began - saved_at >= checkpoint_pause(saving):
                 self._save(state)
                 saved_at = self.task.clock()
                 saving = saved_at - began

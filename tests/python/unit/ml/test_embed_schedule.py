@@ -86,7 +86,7 @@ def test_run__broken_off_and_resumed__projects_where_it_would_have(
     job: TrainJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing about projections is in a checkpoint; the epoch is enough."""
-    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", float("inf"))
+    monkeypatch.setattr(loop, "checkpoint_pause", lambda saving: 0.0)
     broken = Steps(break_after=12)
     with pytest.raises(KeyboardInterrupt):
         projections(job, broken, monkeypatch)
