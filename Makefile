@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 FORGE = $(firstword $(wildcard node_modules/@foundry-rs/forge-*-*/bin/forge*))
 
-.PHONY: help setup demo test check coverage prove slither mutate faults deep gas abi bench clean
+.PHONY: help setup demo test check coverage prove slither mutate faults chaos deep gas abi bench clean
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
@@ -72,6 +72,9 @@ faults: setup ## do the tests notice faults seeded into the contracts?
 
 deep: setup $(PROOF)/.ready ## every proof at length, within an hour -> bench/results/proof.json
 	@python tests/proof/run.py
+
+chaos: setup ## every fault of the chaos suite, about a quarter of an hour -> bench/results/chaos.json
+	@DLBC_FAULTS=bench/results/chaos.json pytest -q -m "chaos or storm" -n 2 --dist loadfile tests/python/chaos
 
 gas: setup ## gas of every call -> bench/results/gas.json
 	@python bench/gas.py

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-KINDS = {"unit", "contract", "e2e", "chaos"}
+KINDS = {"unit", "contract", "e2e", "chaos", "storm"}
 
 settings.register_profile("default", max_examples=50, derandomize=True, deadline=None, database=None)
 settings.register_profile(
@@ -25,7 +27,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuses a test that is not exactly one of unit, contract, e2e, chaos."""
+    """Refuses a test that is not exactly one of KINDS."""
     for item in items:
         found = KINDS & {marker.name for marker in item.iter_markers()}
         if len(found) != 1:
@@ -43,3 +45,23 @@ def _no_network_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytes
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The table of injected faults, if any were, and their list where DLBC_FAULTS says."""
+    from chaos import report
+
+    reports = [each for found in terminalreporter.stats.values() for each in found if hasattr(each, "user_properties")]
+    faults = [
+        told
+        for each in reports
+        if getattr(each, "when", "") == "call"
+        for name, told in each.user_properties
+        if name == report.PROPERTY
+    ]
+    if faults:
+        terminalreporter.section("injected faults")
+        for line in report.table(faults):
+            terminalreporter.write_line(line)
+        if file := os.environ.get("DLBC_FAULTS"):
+            Path(file).write_text(json.dumps(faults, indent=1) + "\n")

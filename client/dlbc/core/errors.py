@@ -86,3 +86,7 @@ class VerificationFailed(DlbcError):
     """Bytes, hashes, signatures or scores are not what was promised."""
 
     exit_code = 4
+
+
+class Garbled(VerificationFailed):
+    """A node served other bytes than those that were asked for: the same call may succeed later, or with another."""

@@ -17,7 +17,7 @@ from dlbc.core.architecture import (
     tensor_shapes,
     training_activations,
 )
-from dlbc.core.errors import BadInput, NotFound, Refused, TryLater, VerificationFailed
+from dlbc.core.errors import BadInput, Garbled, NotFound, Refused, TryLater, VerificationFailed
 from dlbc.core.events import TaskPosted
 from dlbc.core.manifest import Manifest
 from dlbc.core.schedule import ASSUMED_DOWNLOAD, Means, Offer, Plan, Speeds, average, learned_speed, plan
@@ -168,7 +168,7 @@ class Chooser:
                 return None
             if known is None:
                 known = self._known[seen] = self._fetch(ranked.task_id)
-        except TryLater as error:
+        except (TryLater, Garbled) as error:
             _, pause = self._rests.get(seen, (0, 1))
             self._rests[seen] = pause, min(REST, 2 * pause)
             self.has_more = True

@@ -174,8 +174,9 @@ class MinerEntry:
 
     def note(self, **changes: Any) -> None:
         """Changes the record, durably."""
-        self.record = self.record | changes
-        self.journal.put(ENTRY, self.key, self.record)
+        record = self.record | changes
+        self.journal.put(ENTRY, self.key, record)
+        self.record = record  # only now: what a full disk did not take has not happened
 
     # ------------------------------------------------------------------ train
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlbc.core.decide import Decision, Do, MinerFacts, decide_miner
-from dlbc.core.errors import BadInput, ContractRefused, DlbcError, TryLater, VerificationFailed
+from dlbc.core.errors import BadInput, ContractRefused, DlbcError, Refused, TryLater, VerificationFailed
 from dlbc.core.events import TaskPosted
 from dlbc.core.records import to_record
 from dlbc.core.schedule import Choice, Device, Means, Plan
@@ -19,7 +19,7 @@ from dlbc.roles.attention import Attention
 from dlbc.roles.choosing import Chooser, memory_needed
 from dlbc.roles.choosing import MinerOptions as MinerOptions
 from dlbc.roles.collecting import pull_credits
-from dlbc.roles.entry import ENTRY, MinerEntry
+from dlbc.roles.entry import ENTRY, MinerEntry, entry_key
 from dlbc.roles.finding import find_entries, new_record
 from dlbc.roles.keeper import advance, read_facts
 from dlbc.roles.loop import Report, unheard
@@ -33,6 +33,8 @@ PATIENCE = 10
 """Slices of fetching after which a miner looks for another task beside one whose data does not come."""
 LOOK_AGAIN = 30.0
 """Seconds after which the market is looked at though nothing was posted: balance and time change what can be done."""
+LOADS_APART = 10.0
+"""Seconds, where a node cannot tell what happened and anything may have."""
 KEPT_FINISHED = 100
 """Finished entries that are still told."""
 RECEIVED = "received"
@@ -57,7 +59,10 @@ class Miner:
     seconds: Callable[[], float] = time.monotonic
     """A stopwatch."""
     entries: dict[str, MinerEntry] = field(default_factory=dict)
-    _is_loaded: bool = False
+    _must_load: bool = True
+    """At the start; and after a reorganisation, which may have undone what ended an entry."""
+    _load_again_at: float = 0.0
+    """On the stopwatch: not before."""
     _attention: Attention = field(init=False)
     _chooser: Chooser = field(init=False)
     _plan: Plan = field(default_factory=Plan)
@@ -70,6 +75,8 @@ class Miner:
     _free: int = 0
     """Devices that had nothing to do at the last tick."""
     _has_fetched: bool = False
+    _received: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Money that arrived and is not journaled yet."""
 
     def __post_init__(self) -> None:
         self._attention = Attention(self.chain, lambda: self.seconds())
@@ -87,10 +94,12 @@ class Miner:
     def tick(self) -> bool:
         """One look at what needs one, and at most one step each. False when there is nothing left to do (--once)."""
         news = self._attention.look()
-        if not self._is_loaded:
+        self._must_load = self._must_load or news.touched is None
+        if self._must_load and self.seconds() >= self._load_again_at:
             self._load()
-            self._is_loaded = True
+            self._must_load, self._load_again_at = False, self.seconds() + LOADS_APART
         self._has_fetched = False
+        self._keep_account()
         # Deposits first; then the trainings, the one that has waited for its data least often before others.
         for entry in sorted(self.entries.values(), key=lambda entry: (entry.may_give_up, entry.data_tries)):
             if not entry.is_done:
@@ -98,7 +107,11 @@ class Miner:
         self._forget_finished()
         self._is_news = self._is_news or bool(news.posted) or news.touched is None
         if not (self.options.once and self.entries) and self._is_look_due():
-            self._plan_and_begin()
+            try:
+                self._plan_and_begin()
+            except Refused as error:  # a disk that is full; the entries it has go on
+                self._is_news = True
+                self.report("failed", reason=str(error))
         self.publish(self.state())
         if not self.options.once:
             return True
@@ -121,10 +134,16 @@ class Miner:
     def _load(self) -> None:
         """Entries of the journal, and those that only the chain remembers (a lost disk)."""
         for found in find_entries(self.chain, self.journal, self.keys.address):
-            self._add(found.posted, found.round, found.record)
-            if found.is_new:
-                self.report("entry_found_on_chain", task_id=found.posted.task_id, round=found.round)
-        if not self.entries:
+            task_id = found.posted.task_id
+            known = self.entries.get(entry_key(found.posted.terms_hash, found.round))
+            if known is None:
+                self._add(found.posted, found.round, found.record)
+                if found.is_new:
+                    self.report("entry_found_on_chain", task_id=task_id, round=found.round)
+            elif known.is_done:
+                known.note(done=False)
+                self.report("entry_taken_up", task_id=task_id, round=found.round, why="the chain lost how it ended")
+        if all(entry.is_done for entry in self.entries.values()):
             pull_credits(self.chain, self.pool, self.keys.address, self._heard)
 
     def _add(self, posted: TaskPosted, index: int, record: dict[str, Any]) -> MinerEntry:
@@ -276,8 +295,18 @@ class Miner:
         """Reports, and keeps account of what came home."""
         if event == "money_arrived":
             record = {"wei": keys["wei"], "source": keys["source"], "task_id": keys["task_id"], "at": self.chain.now()}
-            self.journal.put(RECEIVED, f"{keys['tx'].hex()}/{keys['source']}", record)
+            self._received[f"{keys['tx'].hex()}/{keys['source']}"] = record
         self.report(event, **keys)
+        self._keep_account()
+
+    def _keep_account(self) -> None:
+        """Journals what came home; what a full disk does not take now is tried again."""
+        try:
+            for key, record in list(self._received.items()):
+                self.journal.put(RECEIVED, key, record)
+                del self._received[key]
+        except Refused as error:
+            self.report("failed", reason=str(error))
 
     # ------------------------------------------------------------------ the next tasks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dlbc.core.cid import locator_of, to_cid
-from dlbc.core.errors import BadInput, StorageUnreachable, Unavailable, VerificationFailed
+from dlbc.core.errors import BadInput, Garbled, StorageUnreachable, Unavailable
 from dlbc.core.types import Locator
 from dlbc.ports import Progress, silent
 
@@ -42,9 +42,9 @@ class MemoryStorage:
             raise Unavailable(f"nobody served {to_cid(locator)} within {timeout:g} s")
         data = self.network[locator]
         if len(data) > max_bytes:
-            raise VerificationFailed(f"{to_cid(locator)} has more than the {max_bytes} bytes allowed")
+            raise Garbled(f"{to_cid(locator)} has more than the {max_bytes} bytes allowed")
         if locator_of(data) != locator:
-            raise VerificationFailed(f"{len(data)} bytes for {to_cid(locator)} hash to {to_cid(locator_of(data))}")
+            raise Garbled(f"{len(data)} bytes for {to_cid(locator)} hash to {to_cid(locator_of(data))}")
         return data
 
     def pin(self, locator: Locator, timeout: float = 60.0) -> None:

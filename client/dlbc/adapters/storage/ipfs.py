@@ -29,7 +29,7 @@ with warnings.catch_warnings():
     import urllib3
 
 from dlbc.core.cid import LocatorHasher, to_cid
-from dlbc.core.errors import BadInput, DlbcError, StorageUnreachable, Unavailable, VerificationFailed
+from dlbc.core.errors import BadInput, DlbcError, Garbled, StorageUnreachable, Unavailable, VerificationFailed
 from dlbc.core.types import Locator
 from dlbc.ports import Progress, silent
 
@@ -80,7 +80,7 @@ class IpfsStorage:
                     received += block
                     hasher.update(block)
             if hasher.digest() != locator:
-                raise VerificationFailed(
+                raise Garbled(
                     f"the IPFS node at {self._api} answered {len(received)} bytes for {cid} that hash to"
                     f" {to_cid(hasher.digest())}"
                 )
@@ -237,7 +237,7 @@ class _Watch:
             for block in read(_BLOCK):
                 received += len(block)
                 if received > limit:
-                    raise VerificationFailed(
+                    raise Garbled(
                         f"the IPFS node at {self._api} answered more than the {limit} bytes allowed; the rest"
                         " was not read"
                     )

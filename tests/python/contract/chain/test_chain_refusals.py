@@ -288,7 +288,7 @@ def test_chain__wrong_place__is_a_usage_error(play: Play) -> None:
     """Another chain, an address without code, an address that is none, no account: Usage, saying what to set."""
     where, url = play.deployment, play.anvil.url
     empty = account(STRANGER).address
-    with pytest.raises(Usage, match="is chain 31337, expected is chain 1; set DLBC_RPC_URL"):
+    with pytest.raises(Refused, match="is chain 31337, expected is chain 1; set DLBC_RPC_URL"):
         Web3Chain(url, where.market, expected_chain_id=1).task_count()
     with pytest.raises(Usage, match=f"no contract at the market address {empty}"):
         Web3Chain(url, empty).task_count()

@@ -101,7 +101,8 @@ def test_plan__a_quota__the_last_release_was_needed(drawn: list[Holding], quota:
     used = sum(each.file_bytes + each.pin_bytes for each in drawn)
     releases = plan(drawn, NOW, quota_bytes=quota)
     before_last = sum(
-        release.file_bytes + (0 if why_pins_stay(release.holding, NOW) else release.holding.pin_bytes)
+        release.file_bytes
+        + (release.holding.pin_bytes if release.holding.pins and not why_pins_stay(release.holding, NOW) else 0)
         for release in releases[:-1]
     )
     assert not releases or used - before_last > quota
