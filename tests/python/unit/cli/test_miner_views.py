@@ -43,7 +43,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bootstrap, "chain_and_pool", both)
     monkeypatch.setattr(bootstrap, "account_address", lambda config, ask=None: account("miner").address)
-    monkeypatch.setattr(bootstrap, "_journal_of", lambda folder: world.journal("miner"))
+    monkeypatch.setattr(bootstrap, "journal_if_there", lambda folder: world.journal("miner"))
     return world
 
 

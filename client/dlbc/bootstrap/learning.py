@@ -1,0 +1,38 @@
+"""Training and its data; torch is not imported before it is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dlbc.ports import Dataset, Trainer
+
+
+def trainer() -> Trainer:
+    """torch and safetensors; neither is imported before it is needed."""
+    from dlbc.adapters.ml.trainer import TorchTrainer
+
+    return TorchTrainer()
+
+
+def check_strategy(name: str) -> None:
+    """Raises Usage for a training strategy that can't be meant; it is imported by the training process only."""
+    from dlbc.adapters.ml.trainer import check_strategy
+
+    check_strategy(name)
+
+
+class FileData:
+    """ports.DataSource: built-in data sets and .npz files."""
+
+    def load(self, source: str, folder: Path, seed: int) -> tuple[Dataset, Dataset]:
+        """(training, test) samples. Raises BadInput."""
+        from dlbc.adapters.ml.datasets import load_data
+
+        data = load_data(str(folder / source) if source.endswith(".npz") else source, seed=seed)
+        return data.train, data.test
+
+    def pack(self, data: Dataset) -> bytes:
+        """One safetensors file."""
+        from dlbc.adapters.ml.shards import encode_dataset
+
+        return encode_dataset(data)
