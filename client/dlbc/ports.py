@@ -157,8 +157,10 @@ class Chain(Protocol):
         """Ether the account owns outside the market."""
         ...
 
-    def in_flight(self) -> int:
-        """Transactions of our account that the node knows and that are not mined yet."""
+    def finish_sent(self) -> int:
+        """Waits for what an earlier process of our account sent, and raises its price where fees rose; how many of its
+        transactions are not mined after that. Raises ChainUnreachable when it takes too long.
+        """
         ...
 
     def liabilities(self) -> tuple[Wei, Wei]:

@@ -47,7 +47,7 @@ def _web3_chain(config: Config, account: Keys | None, report: Report | None) -> 
         account,
         deployment_block=config.deployment_block,
         expected_chain_id=config.chain_id,
-        sending=Sending(config.max_fee, report or unheard),
+        sending=Sending(config.max_fee, report or unheard, config.home / "sent"),
         payout=None if config.payout is None else Payout(config.payout, config.payout_reserve),
     )
 

@@ -146,7 +146,7 @@ class Requester:
                 return draft.task_id, None
             if draft.stage == "posting":
                 # Asked before the look: what is mined in between, the look finds.
-                waiting = self.chain.in_flight()
+                waiting = self.chain.finish_sent()
                 adopted = self._find(draft)
                 if adopted is not None:
                     _note(journal, draft.key, stage="posted", task_id=adopted)

@@ -166,7 +166,7 @@ def stake_warning(bounty_wei: int, active_wei: int) -> str:
 
 def _refuse_in_flight(chain: Chain, account: Address) -> None:
     """What was sent before a crash and is not mined yet may be this very call."""
-    waiting = chain.in_flight()
+    waiting = chain.finish_sent()
     if waiting:
         raise TryLater(
             f"{waiting} transactions of {account} are not mined yet, and one of them may be this very call, sent "

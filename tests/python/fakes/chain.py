@@ -283,7 +283,7 @@ class FakeChain:
     def balance(self, account: Address) -> Wei:
         return Wei(self.state.balances.get(account, 0))
 
-    def in_flight(self) -> int:
+    def finish_sent(self) -> int:
         return len(self.state.waiting)
 
     def liabilities(self) -> tuple[Wei, Wei]:

@@ -9,9 +9,10 @@ from typing import Any
 from dlbc.adapters.chain import abi, codec
 from dlbc.adapters.chain.errors import refusal
 from dlbc.adapters.chain.logs import Limit, read_logs
+from dlbc.adapters.chain.outcomes import Mined
 from dlbc.adapters.chain.rpc import Rpc, RpcError
-from dlbc.adapters.chain.transactions import FREELY, Mined, Sender, Sending, is_revert, revert_data
 from dlbc.core.errors import ChainUnreachable, DlbcError, Refused, Usage, VerificationFailed
+from dlbc.adapters.chain.transactions import FREELY, Sender, Sending
 from dlbc.core.events import Receipt
 from dlbc.core.types import Address, Hash32, TaskId
 from dlbc.ports import Keys
@@ -93,7 +94,7 @@ class Connection:
         return [self._decoded(contract, address, function, answer) for answer in answers]
 
     def _refused_view(self, name: str, error: RpcError) -> DlbcError:
-        return refusal(name, revert_data(error), error.message) if is_revert(error) else self.refused(name, error)
+        return refusal(name, error.revert_data, error.message) if error.is_revert else self.refused(name, error)
 
     def _decoded(self, contract: str, address: Address, function: abi.Function, answer: bytes) -> Any:
         try:
@@ -111,7 +112,7 @@ class Connection:
         try:
             answer = self.rpc.data("eth_call", [{"to": wallet, "data": "0x" + data.hex()}, "latest"])
         except RpcError as error:
-            if is_revert(error):
+            if error.is_revert:
                 return False
             raise self.refused("isValidSignature", error) from error
         return answer[:32] == ERC1271_MAGIC.ljust(32, b"\0")
@@ -155,6 +156,10 @@ class Connection:
     def pay(self, to: Address, value: int) -> Mined:
         """Ether and no call. Raises as `send`."""
         return self._sender.send("pay", to, b"", value)
+
+    def finish_sent(self) -> int:
+        """Finishes what an earlier process of the account left on its way; how many are not mined after that."""
+        return self._sender.finish_sent()
 
     @cached_property
     def _sender(self) -> Sender:

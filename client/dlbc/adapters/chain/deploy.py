@@ -11,9 +11,10 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from dlbc.adapters.chain import abi, codec
+from dlbc.adapters.chain.outcomes import Mined
 from dlbc.adapters.chain.record import Deployed, Deployment
 from dlbc.adapters.chain.rpc import Rpc, RpcError
-from dlbc.adapters.chain.transactions import Mined, Sender
+from dlbc.adapters.chain.transactions import Sender
 from dlbc.adapters.chain.web3_chain import Web3Chain
 from dlbc.adapters.chain.web3_pool import Web3Pool
 from dlbc.core.errors import BadInput, ChainUnreachable, ContractRefused, Usage, VerificationFailed

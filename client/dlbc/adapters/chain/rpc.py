@@ -36,6 +36,28 @@ class RpcError(Exception):
         self.code = code
         self.data = data
 
+    @property
+    def is_revert(self) -> bool:
+        """The contract refused, not the node."""
+        return self.code == 3 or bool(self.revert_data) or "revert" in self.message.lower()
+
+    @property
+    def is_nonce_taken(self) -> bool:
+        """Another transaction has this nonce, mined or waiting."""
+        message = self.message.lower()
+        return "nonce too low" in message or "nonce is too low" in message or "underpriced" in message
+
+    @property
+    def revert_data(self) -> bytes:
+        """Wherever the node put it; empty if nowhere."""
+        found = self.data.get("data") if isinstance(self.data, Mapping) else self.data
+        if isinstance(found, str) and "0x" in found:
+            try:
+                return bytes.fromhex(found[found.index("0x") + 2 :])
+            except ValueError:
+                pass
+        return b""
+
 
 class NoAnswerInTime(ChainUnreachable):
     """The node was reached, and did not answer within the time for one request."""

@@ -12,8 +12,9 @@ from dlbc.adapters.chain import abi, codec
 from dlbc.adapters.chain.connection import Connection, place, receipt
 from dlbc.adapters.chain.logs import decode_log
 from dlbc.adapters.chain.news import read_news
+from dlbc.adapters.chain.outcomes import Mined
 from dlbc.adapters.chain.rpc import Rpc
-from dlbc.adapters.chain.transactions import FREELY, Mined, Sending
+from dlbc.adapters.chain.transactions import FREELY, Sending
 from dlbc.adapters.signatures import recover_signer
 from dlbc.core import proofs
 from dlbc.core.difficulty import rank
@@ -66,7 +67,6 @@ MAX_LISTED = 100_000
 
 _MAX_S = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 """Half the order of secp256k1, as in SignatureLib.sol: a higher s has a second form."""
-_LATEST_PENDING = ("latest", "pending")
 _ENDS = ("TaskCancelled", "TaskVoided", "TaskAborted")
 
 
@@ -213,12 +213,9 @@ class Web3Chain:
         """Ether the account owns outside the market."""
         return Wei(self.connection.quantity("eth_getBalance", account, "latest"))
 
-    def in_flight(self) -> int:
-        """Transactions of our account that the node knows and that are not mined yet."""
-        if self.account is None:
-            return 0
-        mined, known = (self.connection.quantity("eth_getTransactionCount", self.account, at) for at in _LATEST_PENDING)
-        return max(0, known - mined)
+    def finish_sent(self) -> int:
+        """Waits for what an earlier process of our account sent, and raises its price where fees rose."""
+        return 0 if self.account is None else self.connection.finish_sent()
 
     def liabilities(self) -> tuple[Wei, Wei]:
         """(locked, credited) in the market."""
