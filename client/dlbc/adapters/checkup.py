@@ -7,7 +7,6 @@ import platform
 import queue
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +14,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from dlbc.adapters import account_checkup
 from dlbc.config import Config
 from dlbc.core import checkup
 from dlbc.core.checkup import Finding, State, ok, problem, warning
-from dlbc.core.errors import BadInput, DlbcError, NotFound, Refused, Usage
+from dlbc.core.errors import DlbcError, Refused, Usage
 from dlbc.core.types import Address, Wei
 from dlbc.ports import Chain
 
@@ -78,8 +78,7 @@ def checks_of(config: Config) -> list[Check]:
         Check("packages", _packages),
         Check("gpu", _gpu, seconds=60.0),
         Check("disk", lambda: _disk(config.home)),
-        Check("keystore", lambda: _keystore(config)),
-        Check("password", lambda: _password(config)),
+        *_account_checks(config),
         Check("journal", lambda: _journals(config.home)),
         Check("time service", _time_service),
         *_chain_checks(config),
@@ -143,29 +142,14 @@ def _time_service() -> Finding:
 # ------------------------------------------------------------------ the account
 
 
-def _keystore(config: Config) -> Finding:
-    from dlbc.adapters.keys import keystore_address, keystore_path, list_keystores
-
-    if config.account is None:
-        count = len(list_keystores(config.home))
-        todo = "name one with --account or DLBC_ACCOUNT" if count else "make one with `dlbc wallet new NAME`"
-        return warning("keystore", f"no account is named; {count} in {config.home / 'keys'}", todo)
-    file = keystore_path(config.account, config.home)
-    return checkup.judge_secret_file("keystore", file.stat().st_mode, file, f"{keystore_address(file)} in ")
-
-
-def _password(config: Config) -> Finding:
-    file = config.password_file
-    if file is None:
-        if sys.stdin.isatty():
-            return ok("password", "asked for on the terminal; a daemon needs DLBC_PASSWORD_FILE")
-        return warning("password", "nowhere to take it from", "set DLBC_PASSWORD_FILE to a file of mode 600")
-    try:
-        mode = file.stat().st_mode
-        file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        return problem("password", f"{file} can't be read", f"{error}")
-    return checkup.judge_secret_file("password", mode, file)
+def _account_checks(config: Config) -> list[Check]:
+    if config.signer_url is not None:
+        chain_id = config.chain_id
+        return [Check("signer", lambda: account_checkup.signer(config, chain_id), seconds=account_checkup.DEADLINE)]
+    return [
+        Check("keystore", lambda: account_checkup.keystore(config)),
+        Check("password", lambda: account_checkup.password(config), seconds=account_checkup.DEADLINE),
+    ]
 
 
 def _journals(home: Path) -> Finding:
@@ -212,6 +196,7 @@ def _chain_checks(config: Config) -> list[Check]:
         Check("contracts", lambda: _contracts(config, open_chain()), "rpc"),
         Check("gas price", lambda: checkup.judge_gas(_gas_price(config), _deposits(open_chain())), "contracts"),
         Check("balance", lambda: _balance(config, open_chain()), "contracts"),
+        Check("transactions", lambda: _transactions(config), "rpc"),
     ]
 
 
@@ -251,15 +236,29 @@ def _contracts(config: Config, chain: Chain) -> Finding:
 
 
 def _balance(config: Config, chain: Chain) -> Finding:
-    from dlbc.adapters.keys import keystore_address, keystore_path
-
-    if config.account is None:
-        return Finding("balance", State.SKIPPED, "no account is named")
-    try:
-        address: Address = keystore_address(keystore_path(config.account, config.home))
-    except (BadInput, NotFound):
-        return Finding("balance", State.SKIPPED, "not checked: see keystore")
+    address, skipped = _account(config, "balance")
+    if address is None:
+        return skipped
     return checkup.judge_balance(chain.balance(address), _gas_price(config), _deposits(chain))
+
+
+def _transactions(config: Config) -> Finding:
+    from dlbc.adapters.chain.rpc import Rpc
+
+    address, skipped = _account(config, "transactions")
+    if address is None:
+        return skipped
+    rpc, method = Rpc(config.rpc_url, timeout=5.0), "eth_getTransactionCount"
+    return checkup.judge_transactions(*(rpc.quantity(method, [address, at]) for at in ("latest", "pending")))
+
+
+def _account(config: Config, name: str) -> tuple[Address | None, Finding]:
+    """The account, and what is said where there is none."""
+    try:
+        return account_checkup.account_of(config), Finding(name, State.SKIPPED, "no account is named")
+    except DlbcError:
+        where = "signer" if config.signer_url is not None else "keystore"
+        return None, Finding(name, State.SKIPPED, f"not checked: see {where}")
 
 
 def _gas_price(config: Config) -> Wei:

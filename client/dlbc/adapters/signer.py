@@ -7,6 +7,7 @@ signatures must repeat, because a miner's secrets are derived from them (P-32).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ _SAFE_INT = 2**53
 _ACCOUNTS = ("eth_accounts", "account_list")
 _SIGN_TYPED = ("eth_signTypedData_v4", "eth_signTypedData", "account_signTypedData")
 _SIGN_TRANSACTION = ("eth_signTransaction", "account_signTransaction")
+_CHAIN_ID = ("eth_chainId",)
 _UNKNOWN_METHOD = -32601
 _QUANTITIES = ("chainId", "nonce", "value", "gas", "maxFeePerGas", "maxPriorityFeePerGas")
 _CHECK = {
@@ -76,6 +78,16 @@ class SignerKeys:
         if not isinstance(found, list) or not all(isinstance(item, str) and is_address(item) for item in found):
             raise self._rpc.malformed("a list of addresses")
         return [checksum_address(item) for item in found]
+
+    def chain_id(self) -> int | None:
+        """The chain that it says it signs for; None if it does not say. Raises TryLater, VerificationFailed."""
+        try:
+            found = self._rpc.first_of(_CHAIN_ID, [])
+        except (Usage, Refused):
+            return None
+        if not isinstance(found, str) or not re.fullmatch(r"0x[0-9a-fA-F]{1,16}", found):
+            raise self._rpc.malformed("a chain id")
+        return int(found, 16)
 
     def check(self) -> None:
         """Refuses a signer that lacks the account, or can't be mined with.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from dlbc.core.types import Wei
+from dlbc.core.types import Address, Wei
 from dlbc.core.units import format_amount, format_duration
 
 GB = 10**9
@@ -157,3 +157,28 @@ def judge_secret_file(name: str, mode: int, file: Path, what: str = "") -> Findi
     if mode & PUBLIC_MODE:
         return problem(name, f"{found} may be read by others", f"chmod 600 {file}")
     return ok(name, found)
+
+
+def judge_signer(
+    url: str, accounts: list[Address], named: Address | None, told: int | None, chain: int | None
+) -> Finding:
+    """accounts: the signer's. named: the configured one. told, chain: the chain id as the signer and we have it."""
+    if named is not None and named not in accounts:
+        todo = f"import {named} there, or name one of its own with --account"
+        return problem("signer", f"{url} has {len(accounts)} accounts, and not {named}", todo)
+    if named is None and len(accounts) != 1:
+        todo = "name one by its address with --account or DLBC_ACCOUNT"
+        return problem("signer", f"{url} has {len(accounts)} accounts", todo)
+    if told is not None and chain is not None and told != chain:
+        return problem("signer", f"{url} signs for chain {told}, expected is chain {chain}", "start it for that chain")
+    on = f", for chain {told}" if told is not None else ""
+    return ok("signer", f"{named or accounts[0]} at {url}{on}")
+
+
+def judge_transactions(mined: int, known: int) -> Finding:
+    """How many transactions of the account are mined, and mined or waiting."""
+    waiting = known - mined
+    if waiting <= 0:
+        return ok("transactions", "none is on its way")
+    todo = "whoever sends next with this key finishes them first; are fees above max_fee_gwei?"
+    return warning("transactions", f"{waiting} sent and not mined yet", todo)

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from dlbc import bootstrap
 from dlbc.adapters import keys, signer
+from dlbc.adapters.checkup import checks_of, run
 from dlbc.adapters.signatures import recover_signer
 from dlbc.adapters.signer import SignerKeys
 from dlbc.config import Config
+from dlbc.core.checkup import State
 from dlbc.core.errors import BadInput, DlbcError, NotFound, Refused, TryLater, Usage, VerificationFailed
 from dlbc.core.proofs import miner_secrets_typed_data, score_claim_typed_data
 from dlbc.core.secrets import derive
@@ -228,3 +230,53 @@ def test_bootstrap__signer_url__is_checked_before_anything_is_signed(where: Wher
     assert recover_signer(signer._digest(CLAIM), bootstrap.keys(config).sign_typed(CLAIM)) == ADDRESS
     with pytest.raises(Refused):
         bootstrap.keys(replace(config, signer_url=where("clef", "random")))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "mood", "count", "account", "state", "told"),
+    [
+        ("clef", "honest", 1, None, State.OK, f"{ADDRESS} at http://127.0.0.1"),
+        ("web3signer", "honest", 2, ADDRESS, State.OK, "for chain 31337"),
+        ("web3signer", "elsewhere", 1, ADDRESS, State.PROBLEM, "signs for chain 1, expected is chain 31337"),
+        ("clef", "honest", 2, None, State.PROBLEM, "has 2 accounts"),
+        ("clef", "honest", 1, "0x" + "11" * 20, State.PROBLEM, "and not 0x1111"),
+        ("clef", "refusing", 1, None, State.OK, ADDRESS),  # nobody is asked to approve anything
+    ],
+)
+def test_doctor__signer__is_asked_for_its_accounts_and_chain_and_for_no_signature(
+    where: Where,
+    tmp_path: Path,
+    dialect: str,
+    mood: str,
+    count: int,
+    account: str | None,
+    state: State,
+    told: str,
+) -> None:
+    """What a daemon would stumble over is said before it starts, without disturbing whoever approves signatures."""
+    config = Config(tmp_path, signer_url=where(dialect, mood, count), account=account, chain_id=31337)
+    (check,) = [check for check in checks_of(config) if check.name == "signer"]
+    (found,) = run([check])
+    assert found.state is state
+    assert told in found.found
+
+
+def test_doctor__something_else_at_the_signers_address__is_a_problem(where: Where, tmp_path: Path) -> None:
+    """A web page is no signer."""
+    config = Config(tmp_path, signer_url=where("clef", "garbage"), chain_id=31337)
+    (found,) = run([check for check in checks_of(config) if check.name == "signer"])
+    assert found.state is State.PROBLEM
+    assert "is it a signer?" in found.todo
+
+
+def test_doctor__no_signer__is_a_problem_and_no_keystore_is_looked_for(tmp_path: Path) -> None:
+    """Without an answer there is no account to ask the chain about, either."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        config = Config(tmp_path, signer_url=f"http://127.0.0.1:{closed.getsockname()[1]}", chain_id=31337)
+    checks = {check.name: replace(check, needs="") for check in checks_of(config)}
+    assert not {"keystore", "password"} & set(checks)
+    signer, transactions = run([checks["signer"], checks["transactions"]])
+    assert signer.state is State.PROBLEM
+    assert "start it or unlock it" in signer.todo
+    assert transactions.found == "not checked: see signer"

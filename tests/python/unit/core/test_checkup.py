@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from dlbc.core import checkup
 from dlbc.core.checkup import GB, Finding, State
-from dlbc.core.types import Wei
+from dlbc.core.types import Address, Wei
 
 pytestmark = pytest.mark.unit
 
 ETHER = 10**18
 GWEI = 10**9
+ME = Address("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
+OTHER = Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,16 @@ GWEI = 10**9
         (checkup.judge_clock(2000, 1000, is_local=False), State.WARNING, "in sync"),
         (checkup.judge_clock(900, 1000, is_local=False), State.PROBLEM, "set this machine's clock"),
         (checkup.judge_clock(900, 10_000, is_local=True), State.OK, "a local chain"),
+        (checkup.judge_signer("http://s", [ME], None, None, 5), State.OK, f"{ME} at http://s"),
+        (checkup.judge_signer("http://s", [ME, OTHER], ME, 5, 5), State.OK, "for chain 5"),
+        (checkup.judge_signer("http://s", [ME, OTHER], None, None, 5), State.PROBLEM, "name one by its address"),
+        (checkup.judge_signer("http://s", [], None, None, 5), State.PROBLEM, "has 0 accounts"),
+        (checkup.judge_signer("http://s", [ME], OTHER, None, 5), State.PROBLEM, f"import {OTHER} there"),
+        (checkup.judge_signer("http://s", [ME], ME, 1, 5), State.PROBLEM, "signs for chain 1, expected is chain 5"),
+        (checkup.judge_signer("http://s", [ME], ME, 1, None), State.OK, "for chain 1"),
+        (checkup.judge_transactions(7, 7), State.OK, "none is on its way"),
+        (checkup.judge_transactions(7, 9), State.WARNING, "2 sent and not mined yet"),
+        (checkup.judge_transactions(9, 7), State.OK, "none"),  # the node lags behind itself
         (checkup.judge_synchronised("yes"), State.OK, "is synchronised"),
         (checkup.judge_synchronised("no"), State.WARNING, "timedatectl"),
         (checkup.judge_synchronised(None), State.SKIPPED, "does not say"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from dlbc.adapters.keys import create_keystore
 from dlbc.cli import main
 from dlbc.config import Config
 from dlbc.core.checkup import Finding, State, ok, problem, warning
-from dlbc.core.errors import ChainUnreachable
+from dlbc.core.errors import ChainUnreachable, Refused
 
 pytestmark = pytest.mark.unit
 
@@ -81,6 +82,59 @@ def test_password__file_missing_or_public__is_a_problem(tmp_path: Path) -> None:
     file.chmod(0o640)
     assert measure(config, "password").state is State.PROBLEM
     assert "secret" not in str(measure(config, "password"))
+
+
+def test_password__of_another_keystore__is_a_problem(tmp_path: Path) -> None:
+    """It is tried, so that a daemon does not find out at its first start."""
+    create_keystore("me", tmp_path, "secret", quick=True)
+    file = tmp_path / "password"
+    file.write_text("battery staple")
+    file.chmod(0o600)
+    config = Config(home=tmp_path, account="me", password_file=file)
+    assert measure(config, "password").state is State.PROBLEM
+    assert "does not open" in measure(config, "password").found
+    assert "battery" not in str(measure(config, "password"))
+    file.write_text("secret\n")
+    assert measure(config, "password").state is State.OK
+
+
+def test_password__nowhere_and_no_terminal__says_where_to_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is asked, so nothing waits for an answer."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    create_keystore("me", tmp_path, "secret", quick=True)
+    found = measure(Config(home=tmp_path, account="me"), "password")
+    assert found.state is State.WARNING
+    assert "DLBC_PASSWORD_FILE" in found.todo
+    assert "dlbc wallet keyring" in found.todo
+
+
+def test_keyring__entry_missing_wrong_and_right__is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keyring is asked for this account's password, and what it gives is tried."""
+    _, address = create_keystore("me", tmp_path, "secret", quick=True)
+    kept: dict[str, str] = {}
+    monkeypatch.setattr("dlbc.adapters.keyring_store.stored_password", kept.get)
+    config = Config(home=tmp_path, account="me", keyring=True)
+    assert measure(config, "password").todo == "`dlbc wallet keyring me`"
+    kept[address] = "another"
+    assert "does not open" in measure(config, "password").found
+    kept[address] = "secret"
+    assert measure(config, "password") == ok("password", "the one in the system's keyring opens the keystore")
+    assert measure(Config(home=tmp_path, keyring=True), "password").state is State.WARNING
+
+
+def test_keyring__locked_or_not_installed__is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a terminal nobody can unlock it."""
+    create_keystore("me", tmp_path, "secret", quick=True)
+
+    def locked(account: str) -> str | None:
+        raise Refused("the system's keyring can't be used (locked); unlock it, or set DLBC_PASSWORD_FILE")
+
+    monkeypatch.setattr("dlbc.adapters.keyring_store.stored_password", locked)
+    found = measure(Config(home=tmp_path, account="me", keyring=True), "password")
+    assert found.state is State.PROBLEM
+    assert "unlock it" in found.todo
 
 
 def test_journal__damaged_or_malformed__is_a_problem(tmp_path: Path) -> None:
