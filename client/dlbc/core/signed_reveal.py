@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from dlbc.core import canonical
 from dlbc.core.decide import Decision, Do, Facts
 from dlbc.core.errors import BadInput
-from dlbc.core.hashing import is_address
+from dlbc.core.hashing import is_address, keccak
 from dlbc.core.records import to_record
 from dlbc.core.types import Address, Claim, Entry, Hash32, Locator, Phase, TaskId, Timestamp, TrainingProof
 
@@ -20,7 +20,8 @@ MAX_BYTES = 16_384
 MAX_SIGNATURE_BYTES = 4_096
 """A contract wallet's may be longer than a key's 65 bytes (ERC-1271)."""
 OWN_TURN = 8
-"""The first eighth of the reveal window is the miner's own: two senders of one reveal would both pay for it."""
+"""The first eighth of the reveal window is the miner's own, in the second each keeper waits for its lot: two senders of
+one reveal would both pay for it."""
 
 _KEYS = {"dlbc_reveal", "chain_id", "market", "proof", "salt", "claim", "h_top", "signature"}
 _HEX = re.compile(r"0x(?:[0-9a-f]{2})*")
@@ -81,8 +82,14 @@ def from_bytes(data: bytes) -> SignedReveal:
     )
 
 
-def decide_relay(facts: Facts, entry: Entry, round_index: int) -> Decision:
-    """What whoever holds a signed reveal does with it; FINISH = it is of no use any more."""
+def draw_lot(proof: TrainingProof, keeper: Address) -> int:
+    """When in the second eighth a keeper's turn comes, in parts of 2^32: who know nothing of each other spread out."""
+    said = f"{proof.task_id}/{proof.round}/{proof.miner.lower()}/{keeper.lower()}"
+    return int.from_bytes(keccak(said.encode())[:4], "big")
+
+
+def decide_relay(facts: Facts, entry: Entry, round_index: int, lot: int) -> Decision:
+    """What a keeper with this lot does with a signed reveal; FINISH = it is of no use any more."""
     phase, ends_at = facts.phase, facts.phase.ends_at
     if facts.task.round > round_index or phase.phase > Phase.REVEALING or phase.due:
         return Decision(Do.FINISH, "the reveal window is over")
@@ -91,9 +98,13 @@ def decide_relay(facts: Facts, entry: Entry, round_index: int) -> Decision:
     if entry.has_revealed:
         return Decision(Do.WAIT, "it is on chain", ends_at)  # kept: a reorganisation may drop it
     seconds = facts.task.reveal_seconds
-    turn = Timestamp(ends_at - seconds + seconds // OWN_TURN)
+    share = seconds // OWN_TURN
+    turn = Timestamp(ends_at - seconds + share)
     if facts.now < turn:
         return Decision(Do.WAIT, "its miner may still send it", turn)
+    turn = Timestamp(turn + (share * lot >> 32))
+    if facts.now < turn:
+        return Decision(Do.WAIT, "another keeper may send it first", turn)
     return Decision(Do.REVEAL, "its miner has not sent it", ends_at)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from dlbc.config import checksum_address
 from dlbc.core.decide import Do, Facts
 from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused
-from dlbc.core.signed_reveal import MAX_BYTES, SignedReveal, decide_relay, from_bytes, to_bytes
+from dlbc.core.signed_reveal import MAX_BYTES, SignedReveal, decide_relay, draw_lot, from_bytes, to_bytes
 from dlbc.core.types import TaskId
 from dlbc.ports import Chain
 from dlbc.roles.artifacts import write_atomically
@@ -102,7 +102,8 @@ class Relay:
         if facts is None:
             return
         entry = self.chain.entry(proof.task_id, proof.round, proof.miner)
-        decision = decide_relay(facts, entry, proof.round)
+        lot = draw_lot(proof, self.chain.account) if self.chain.account is not None else 0
+        decision = decide_relay(facts, entry, proof.round, lot)
         if decision.do is Do.FINISH:
             self._put_aside(file, DONE)
             self.report("relay_over", task_id=proof.task_id, file=file.name, why=decision.why)
@@ -112,13 +113,20 @@ class Relay:
             self.report("relay_waiting", task_id=proof.task_id, miner=proof.miner, why=decision.why)
 
     def _send(self, file: Path, reveal: SignedReveal) -> None:
-        """The chain adapter simulates first: what the contract refuses costs nothing."""
+        """The chain adapter simulates first, on top of what waits in the node's pool: what is refused costs nothing.
+
+        Where the node does not show the pool, the later of two pays for one failure, and then sees the reveal on chain.
+        """
         try:
             receipt = self.chain.reveal(reveal.proof, reveal.salt, reveal.claim, reveal.h_top, reveal.signature)
         except ContractRefused as error:
-            if error.name not in _HOPELESS:
+            if error.name == "Market_AlreadyRevealed":  # mined or waiting: its miner, or another keeper
+                self.report("relay_overtaken", task_id=reveal.proof.task_id, miner=reveal.proof.miner)
+                self._rest(file)
+            elif error.name in _HOPELESS:
+                self._refuse(file, str(error))
+            else:
                 raise
-            self._refuse(file, str(error))
             return
         self.report(
             "reveal_relayed",

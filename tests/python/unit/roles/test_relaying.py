@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from dlbc.core.errors import BadInput, ChainUnreachable, ContractRefused, Refused
-from dlbc.core.signed_reveal import OWN_TURN, SignedReveal, from_bytes, to_bytes
+from dlbc.core.signed_reveal import OWN_TURN, SignedReveal, draw_lot, from_bytes, to_bytes
 from dlbc.core.types import Address, Phase, TaskId
 from dlbc.roles.relaying import Outbox, Relay, relay_folder
 from fakes.chain import FakeChain
@@ -69,8 +69,9 @@ class Scene:
         return [call for _, call in self.world.market.transactions].count("reveal")
 
     def until_the_keepers_turn(self) -> None:
+        """All of them may send."""
         task = self.world.onlooker.task(self.task_id)
-        self.world.market.now += task.reveal_seconds // OWN_TURN
+        self.world.market.now += 2 * (task.reveal_seconds // OWN_TURN)
 
     def put(self, data: bytes, name: str = "reveal-other.json") -> Path:
         file = self.folder / name
@@ -109,6 +110,42 @@ def test_relay__two_keepers_and_the_miner__one_reveal(scene: Scene) -> None:
     other.tick()
     scene.world.play(scene.task_id, scene.miner(), until=lambda: scene.phase is Phase.OPENING)
     assert scene.reveals == 1
+
+
+def test_relay__keepers_with_the_same_folder__take_turns(scene: Scene) -> None:
+    """Each has its own moment after the miner's; who comes later finds it done."""
+    names = [f"keeper {number}" for number in range(5)]
+    relays = {name: scene.another_relay(name) for name in names}
+    share = scene.world.onlooker.task(scene.task_id).reveal_seconds // OWN_TURN
+    scene.world.market.now += share - 1
+    sent_at: dict[str, int] = {}
+    for second in range(share + 2):
+        for name, relay in relays.items():
+            before = scene.reveals
+            relay.tick()
+            if scene.reveals > before:
+                sent_at[name] = second
+        scene.world.market.now += 1
+    proof = from_bytes(scene.file.read_bytes()).proof
+    lots = {name: draw_lot(proof, account(name).address) for name in names}
+    assert list(sent_at) == [min(lots, key=lambda name: lots[name])]
+    assert len({(share * lot) >> 32 for lot in lots.values()}) > 1
+    assert 1 <= sent_at[min(lots, key=lambda name: lots[name])] <= share + 1
+
+
+def test_relay__another_one_is_faster__is_left_alone(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the pool or the chain has already is no failure, and the file stays until the window is over."""
+    scene.until_the_keepers_turn()
+
+    def overtaken(*_: object) -> None:
+        raise ContractRefused("reveal: it is revealed already", name="Market_AlreadyRevealed")
+
+    monkeypatch.setattr(FakeChain, "reveal", overtaken)
+    for _ in range(20):
+        scene.relay.tick()
+    assert next(told["miner"] for told in scene.heard("relay_overtaken")) == account("miner").address
+    assert scene.heard("relay_failed") == []
+    assert scene.file.exists()
 
 
 def test_relay__killed_anywhere_and_started_again__one_reveal(scene: Scene) -> None:
