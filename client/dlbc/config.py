@@ -174,8 +174,17 @@ def _find_file(named: str | None, directory: Path, user_home: Path, home: Path) 
         if not file.is_file():
             raise Usage(f"configuration file {file} does not exist")
         return file
-    candidates = (directory / FILE_NAME, home / FILE_NAME)
-    return next((file for file in candidates if file.is_file()), None)
+    for file in (directory / FILE_NAME, home / FILE_NAME):
+        try:
+            if file.is_file():
+                return file
+        except OSError as error:  # somebody else's folder, such as root's after `sudo -u dlbc`
+            if file.parent == home:
+                raise Usage(
+                    f"the home folder {home} can't be read ({error.strerror}); run this as its owner, or name another "
+                    "one with --home"
+                ) from error
+    return None
 
 
 def _read_file(file: Path) -> dict[str, object]:

@@ -70,7 +70,11 @@ def keystore_path(account: str, home: Path) -> Path:
             raise NotFound(f"keystore {file} does not exist")
         return file
     file = home / KEY_FOLDER / f"{account}.json"
-    if not file.is_file():
+    try:
+        is_there = file.is_file()
+    except OSError as error:
+        raise NotFound(f"{file.parent} can't be read ({error.strerror}); run this as its owner") from error
+    if not is_there:
         names = ", ".join(name for name, _ in list_keystores(home)) or "none"
         raise NotFound(
             f"no account {account!r} in {file.parent} (there: {names}); make one with `dlbc wallet new NAME`"

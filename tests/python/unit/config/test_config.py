@@ -174,6 +174,26 @@ def test_read_config__bytes_that_are_no_text__are_refused(place: Path) -> None:
         read(place)
 
 
+def test_read_config__folders_of_somebody_else__are_passed_over_or_named(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sudo -u dlbc dlbc …` starts in root's folder; a home folder that can't be read is no empty one."""
+    locked: list[Path] = [place / "work"]
+    is_file = Path.is_file
+
+    def guarded(file: Path) -> bool:
+        if file.parent in locked:
+            raise PermissionError(13, "Permission denied")
+        return is_file(file)
+
+    monkeypatch.setattr(Path, "is_file", guarded)
+    home = write(place / "user/.dlbc/dlbc.toml", 'account = "home"\n')
+    assert read(place).file == home
+    locked.append(home.parent)
+    with pytest.raises(Usage, match=r"\.dlbc can't be read \(Permission denied\); run this as its owner"):
+        read(place)
+
+
 def test_require_market__none_configured__says_what_to_do(place: Path) -> None:
     """The first thing a newcomer meets names the command that helps."""
     with pytest.raises(Usage, match="dlbc devnet up"):
