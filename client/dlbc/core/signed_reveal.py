@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, fields
 from dlbc.core import canonical
 from dlbc.core.decide import Decision, Do, Facts
 from dlbc.core.errors import BadInput
-from dlbc.core.hashing import is_address, keccak
+from dlbc.core.hashing import is_address
 from dlbc.core.records import to_record
+from dlbc.core.turns import delay
 from dlbc.core.types import Address, Claim, Entry, Hash32, Locator, Phase, TaskId, Timestamp, TrainingProof
 
 MAX_BYTES = 16_384
@@ -82,12 +83,6 @@ def from_bytes(data: bytes) -> SignedReveal:
     )
 
 
-def draw_lot(proof: TrainingProof, keeper: Address) -> int:
-    """When in the second eighth a keeper's turn comes, in parts of 2^32: who know nothing of each other spread out."""
-    said = f"{proof.task_id}/{proof.round}/{proof.miner.lower()}/{keeper.lower()}"
-    return int.from_bytes(keccak(said.encode())[:4], "big")
-
-
 def decide_relay(facts: Facts, entry: Entry, round_index: int, lot: int) -> Decision:
     """What a keeper with this lot does with a signed reveal; FINISH = it is of no use any more."""
     phase, ends_at = facts.phase, facts.phase.ends_at
@@ -102,7 +97,7 @@ def decide_relay(facts: Facts, entry: Entry, round_index: int, lot: int) -> Deci
     turn = Timestamp(ends_at - seconds + share)
     if facts.now < turn:
         return Decision(Do.WAIT, "its miner may still send it", turn)
-    turn = Timestamp(turn + (share * lot >> 32))
+    turn = Timestamp(turn + delay(share, lot))
     if facts.now < turn:
         return Decision(Do.WAIT, "another keeper may send it first", turn)
     return Decision(Do.REVEAL, "its miner has not sent it", ends_at)

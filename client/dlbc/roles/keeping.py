@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from dlbc.core.decide import Do, decide_keeper
 from dlbc.core.errors import ContractRefused, DlbcError
-from dlbc.core.types import PhaseInfo, TaskId
+from dlbc.core.turns import delay, draw_lot, spread_to_advance
+from dlbc.core.types import PhaseInfo, TaskId, Timestamp
 from dlbc.ports import Chain
 from dlbc.roles.keeper import advance
 from dlbc.roles.loop import Report, unheard
@@ -40,10 +41,13 @@ class MarketKeeper:
     _ticks: int = 0
     _rests: dict[TaskId, tuple[int, int]] = field(default_factory=dict)
     """(ticks left, ticks next time)."""
+    _now: Timestamp | None = None
+    """The chain's time, once this tick has asked for it."""
 
     def tick(self) -> bool:
         """One look, and at most one transaction for each task that is due. False once all chosen tasks are over."""
         self._ticks += 1
+        self._now = None
         if self.tasks is None:
             self._look_at_the_market()
             is_over = False
@@ -94,6 +98,8 @@ class MarketKeeper:
         if left > 0:
             self._rests[task_id] = left - 1, pause
             return
+        if not self._is_my_turn(task_id, phase):
+            return
         try:
             advance(self.chain, task_id, self.report)
         except ContractRefused as error:  # somebody else was faster, or the node is behind
@@ -102,3 +108,13 @@ class MarketKeeper:
         except DlbcError as error:  # no money, or no node: the other tasks still have a chance
             self._rests[task_id] = pause, min(REST, 2 * pause)
             self.report("failed", task_id=task_id, reason=str(error))
+
+    def _is_my_turn(self, task_id: TaskId, phase: PhaseInfo) -> bool:
+        """Several keepers do not pay for the same: where windows are long, each has its own moment after their end."""
+        spread = spread_to_advance(self.chain.params().min_window)
+        if spread == 0 or self.chain.account is None:
+            return True
+        if self._now is None:
+            self._now = self.chain.now()
+        lot = draw_lot(self.chain.account, task_id, phase.ends_at)
+        return self._now >= phase.ends_at + delay(spread, lot)

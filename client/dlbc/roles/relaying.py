@@ -14,7 +14,8 @@ from pathlib import Path
 from dlbc.config import checksum_address
 from dlbc.core.decide import Do, Facts
 from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused
-from dlbc.core.signed_reveal import MAX_BYTES, SignedReveal, decide_relay, draw_lot, from_bytes, to_bytes
+from dlbc.core.signed_reveal import MAX_BYTES, SignedReveal, decide_relay, from_bytes, to_bytes
+from dlbc.core.turns import draw_lot
 from dlbc.core.types import TaskId
 from dlbc.ports import Chain
 from dlbc.roles.artifacts import write_atomically
@@ -102,7 +103,8 @@ class Relay:
         if facts is None:
             return
         entry = self.chain.entry(proof.task_id, proof.round, proof.miner)
-        lot = draw_lot(proof, self.chain.account) if self.chain.account is not None else 0
+        keeper = self.chain.account
+        lot = 0 if keeper is None else draw_lot(keeper, proof.task_id, proof.round, proof.miner)
         decision = decide_relay(facts, entry, proof.round, lot)
         if decision.do is Do.FINISH:
             self._put_aside(file, DONE)

@@ -12,7 +12,8 @@ import pytest
 from anvil_node import Anvil
 from dlbc.adapters.chain import transactions
 from dlbc.adapters.chain.web3_chain import Web3Chain
-from dlbc.core.signed_reveal import OWN_TURN, SignedReveal, draw_lot, to_bytes
+from dlbc.core.signed_reveal import OWN_TURN, SignedReveal, to_bytes
+from dlbc.core.turns import delay, draw_lot
 from dlbc.core.types import TaskId
 from dlbc.roles.keeping import MarketKeeper
 from dlbc.roles.relaying import Relay
@@ -39,8 +40,9 @@ class Scene:
             where.chain_id, where.market, work.proof, work.salt, work.claim, work.h_top, work.signature
         )
         (folder / reveal.file_name).write_bytes(to_bytes(reveal))
-        self.first, self.second = sorted(KEEPERS, key=lambda index: draw_lot(work.proof, account(index).address))
-        self.lots = {index: draw_lot(work.proof, account(index).address) for index in KEEPERS}
+        about = (self.task_id, 0, self.miner)
+        self.lots = {index: draw_lot(account(index).address, *about) for index in KEEPERS}
+        self.first, self.second = sorted(KEEPERS, key=lambda index: self.lots[index])
         self.told: dict[int, list[str]] = {index: [] for index in KEEPERS}
         self.before = {index: self.sent(index) for index in KEEPERS}
 
@@ -67,7 +69,7 @@ class Scene:
     def move_to_turn(self, index: int) -> None:
         """The first second in which this keeper may send."""
         start = self.play.requester.phase(self.task_id).ends_at - TERMS.reveal_seconds + SHARE
-        self.play.anvil.move_to(start + (SHARE * self.lots[index] >> 32))
+        self.play.anvil.move_to(start + delay(SHARE, self.lots[index]))
 
     @property
     def is_revealed(self) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dlbc.core.errors import ChainUnreachable, ContractRefused, Refused
+from dlbc.core.turns import SPREAD_SECONDS, delay, draw_lot, spread_to_advance
 from dlbc.core.types import Phase, PhaseInfo, TaskId
 from dlbc.ports import Chain
 from dlbc.roles.keeping import PAGE, PAGES, MarketKeeper
@@ -147,3 +149,29 @@ def test_market_keeper__chosen_tasks__leaves_others_alone_and_ends(world: World)
     assert mine.tick()
     assert not mine.tick()
     assert world.market.phase(1).due
+
+
+def test_market_keeper__others_on_a_chain_with_long_windows__one_of_them_pays(world: World) -> None:
+    """Each has its own moment in the five minutes after a window's end, and who comes later finds it done."""
+    many(world, 3)
+    world.market.params = replace(world.market.params, min_window=6 * 3600)
+    world.market.move_to_end_of_phase(1)
+    keepers = [MarketKeeper(FakeChain(world.market, account(f"keeper {number}").address)) for number in range(3)]
+    left = [world.market.open_tasks]
+    for _ in range(SPREAD_SECONDS + 1):
+        for one in keepers:
+            one.tick()
+        left.append(world.market.open_tasks)
+        world.market.now += 1
+    assert left[-1] == 0
+    assert len(set(left)) > 2, "not all in one moment"
+    assert [call for _, call in world.market.transactions].count("advance") == 3
+
+
+def test_spread__short_windows__nobody_waits() -> None:
+    """On a local network what is due is written at once."""
+    assert [spread_to_advance(seconds) for seconds in (1, 80, 6 * 3600)] == [0, 10, SPREAD_SECONDS]
+    lots = [draw_lot(account("keeper").address, task) for task in range(100)]
+    assert lots == [draw_lot(account("keeper").address, task) for task in range(100)]
+    assert min(lots) < 2**28 < 2**31 < max(lots) < 2**32
+    assert {delay(10, lot) for lot in lots} == set(range(10))

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from dlbc.core.errors import BadInput, ChainUnreachable, ContractRefused, Refused
-from dlbc.core.signed_reveal import OWN_TURN, SignedReveal, draw_lot, from_bytes, to_bytes
+from dlbc.core.signed_reveal import OWN_TURN, SignedReveal, from_bytes, to_bytes
+from dlbc.core.turns import delay, draw_lot
 from dlbc.core.types import Address, Phase, TaskId
 from dlbc.roles.relaying import Outbox, Relay, relay_folder
 from fakes.chain import FakeChain
@@ -127,9 +128,9 @@ def test_relay__keepers_with_the_same_folder__take_turns(scene: Scene) -> None:
                 sent_at[name] = second
         scene.world.market.now += 1
     proof = from_bytes(scene.file.read_bytes()).proof
-    lots = {name: draw_lot(proof, account(name).address) for name in names}
+    lots = {name: draw_lot(account(name).address, 1, 0, proof.miner) for name in names}
     assert list(sent_at) == [min(lots, key=lambda name: lots[name])]
-    assert len({(share * lot) >> 32 for lot in lots.values()}) > 1
+    assert len({delay(share, lot) for lot in lots.values()}) > 1
     assert 1 <= sent_at[min(lots, key=lambda name: lots[name])] <= share + 1
 
 
