@@ -452,7 +452,7 @@ class TrainJob:
     epochs: int
     batch: int
     learning_rate: float
-    device: str  # "auto", "cuda", "cuda:N" or "cpu"
+    device: str  # "auto", "cuda", "cuda:N", "cpu", or a group that trains together: "cuda:0+cuda:1", "cpu+cpu"
     seed: int
     init_key: bytes = field(repr=False)  # seeds the weight initialisation (32 bytes; secret)
     slot_keys: tuple[bytes, ...] = field(repr=False)  # 32 bytes each; secret

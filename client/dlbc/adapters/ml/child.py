@@ -7,7 +7,6 @@ when standard input closes: its parent is gone and will start it again, and a ch
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import sys
@@ -17,33 +16,16 @@ import traceback
 from pathlib import Path
 from typing import IO, Any
 
+from dlbc.adapters.ml import group
 from dlbc.adapters.ml.files import read_json, write_json
-from dlbc.core.architecture import architecture_from_json
+from dlbc.adapters.ml.job_file import fingerprint
+from dlbc.adapters.ml.rank import Assignment
+from dlbc.adapters.ml.report import Reporter
+from dlbc.core.devices import members
 from dlbc.core.errors import DlbcError, Refused
-from dlbc.ports import TrainJob
 
 LOCK_SECONDS = 15.0
-REPORT_SECONDS = 0.5
 INTERRUPTED = 75
-
-
-class Reporter:
-    """Writes progress.json, at most every half second unless the state changes."""
-
-    def __init__(self, work: Path, epochs: int) -> None:
-        self._path = work / "progress.json"
-        self._now: dict[str, Any] = {"state": "starting", "epoch": 0, "epochs": epochs, "loss": None}
-        self._now |= {"validation_ppm": None, "message": ""}
-        self._next = 0.0
-
-    def is_due(self) -> bool:
-        """Enough time has passed for another report; ask before computing what to say."""
-        return time.monotonic() >= self._next
-
-    def tell(self, **changes: object) -> None:
-        self._now |= changes
-        write_json(self._path, self._now)
-        self._next = time.monotonic() + REPORT_SECONDS
 
 
 def main(work: Path) -> int:
@@ -61,28 +43,37 @@ def main(work: Path) -> int:
             _train(work, job_json, secrets, reporter, began)
     except DlbcError as error:
         traceback.print_exc()
+        reporter.catch_up()
         reporter.tell(state="failed", message=str(error))
         return 1
     except Exception as error:  # noqa: BLE001 - the last place that can tell the parent what happened
         traceback.print_exc()
+        reporter.catch_up()
         reporter.tell(state="failed", message=f"{type(error).__name__}: {str(error)[:300]}; see {work / 'child.log'}")
         return 1
     return 0
 
 
 def _train(work: Path, job_json: dict[str, Any], secrets: dict[str, Any], reporter: Reporter, began: float) -> None:
-    named = {name: value for name, value in job_json.items() if name != "budget"}  # less of it after a restart
-    fingerprint = hashlib.sha256(json.dumps([named, secrets], sort_keys=True).encode()).hexdigest()
+    name = fingerprint(job_json, secrets)
     done = read_json(work / "result.json")
-    if done is None or done["fingerprint"] != fingerprint or not (work / "model.safetensors").is_file():
-        import torch
-
-        from dlbc.adapters.ml.training import run
-
-        torch.set_num_threads(int(os.environ.get("DLBC_TORCH_THREADS") or os.cpu_count() or 1))
+    if done is None or done["fingerprint"] != name or not (work / "model.safetensors").is_file():
         (work / "result.json").unlink(missing_ok=True)
-        done = {"fingerprint": fingerprint, **run(_job(work, job_json, secrets), fingerprint, reporter, began)}
+        threads = int(os.environ.get("DLBC_TORCH_THREADS") or os.cpu_count() or 1)
+        whole = Assignment(
+            work=work,
+            folder=work,
+            rank=0,
+            devices=members(job_json["device"]),
+            threads=threads,
+            job=job_json,
+            secrets=secrets,
+            fingerprint=name,
+            began=began,
+        )
+        done = {"fingerprint": name, **group.train(whole, reporter)}
         write_json(work / "result.json", done)
+    reporter.catch_up()
     reporter.tell(
         state="done",
         epoch=done["epochs"],
@@ -94,25 +85,9 @@ def _train(work: Path, job_json: dict[str, Any], secrets: dict[str, Any], report
 
 def _summary(done: dict[str, Any]) -> str:
     why = {"time": ", as long as there was time", "patience": ", until validation did not improve any more"}
-    return f"trained on {done['device']} in {done['seconds']:.1f} s{why.get(done.get('ended', ''), '')}"
-
-
-def _job(work: Path, job_json: dict[str, Any], secrets: dict[str, Any]) -> TrainJob:
-    return TrainJob(
-        work=work,
-        architecture=architecture_from_json(job_json["architecture"]),
-        shards=tuple(Path(path) for path in job_json["shards"]),
-        epochs=job_json["epochs"],
-        batch=job_json["batch"],
-        learning_rate=job_json["learning_rate"],
-        device=job_json["device"],
-        seed=job_json["seed"],
-        init_key=bytes.fromhex(secrets["init_key"]),
-        slot_keys=tuple(bytes.fromhex(key) for key in secrets["slot_keys"]),
-        payloads=tuple(bytes.fromhex(payload) for payload in secrets["payloads"]),
-        start=None if job_json["start"] is None else Path(job_json["start"]),
-        **{name: job_json[name] for name in ("budget", "patience", "deterministic", "strategy")},
-    )
+    ranks = done.get("ranks", 1)
+    where = f"{ranks} ranks of {done['device']}" if ranks > 1 else done["device"]
+    return f"trained on {where} in {done['seconds']:.1f} s{why.get(done.get('ended', ''), '')}"
 
 
 def _take(lock: IO[str], work: Path) -> None:

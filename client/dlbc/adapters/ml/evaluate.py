@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dlbc.adapters.ml.families import build, load_weights
 from dlbc.core.architecture import Architecture, activations, logits_shape
+from dlbc.core.devices import members
 from dlbc.core.errors import Usage
 
 BATCH = 256
@@ -22,10 +23,11 @@ MAX_BATCH_VALUES = 2**28
 
 
 def pick_device(wanted: str) -> torch.device:
-    """ "auto" is CUDA where there is one, else the CPU; "cuda:1" is the second of several.
+    """ "auto" is CUDA where there is one, else the CPU; "cuda:1" is the second of several; of a group, the first.
 
     Raises Usage for one that is asked for and absent.
     """
+    wanted = members(wanted)[0]
     match = re.fullmatch(r"auto|cpu|cuda(?::(\d{1,3}))?", wanted)
     if match is None:
         raise Usage(f"device: expected auto, cuda, cuda:N or cpu, found {wanted[:20]!r}")

@@ -1,4 +1,7 @@
-"""The training loop: Adam on a one-cycle schedule, time-boxed, in as much memory as there is, resumed after a kill."""
+"""The training loop: Adam on a one-cycle schedule, time-boxed, in as much memory as there is, resumed after a kill.
+
+On several ranks it runs on rank 0 and commands the others through its team.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,15 @@ from math import isfinite
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from dlbc.adapters.ml.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from dlbc.adapters.ml.families import build, load_weights, weights_of
-from dlbc.adapters.ml.memory import is_out_of_memory
+from dlbc.adapters.ml.families import load_weights, weights_of
+from dlbc.adapters.ml.learner import Learner, place
+from dlbc.adapters.ml.memory import halved, is_out_of_memory
 from dlbc.adapters.ml.moments import moments_of, restore_moments
 from dlbc.adapters.ml.plan import WARM_UP, Plan, TimeBox
-from dlbc.adapters.ml.precision import fast_dtype, mixed_precision
 from dlbc.adapters.ml.task import TrainingTask, Weights
-from dlbc.core.architecture import CONVOLUTIONAL
 from dlbc.core.errors import Refused
 
 VALIDATION_BATCH = 1024
@@ -48,28 +48,22 @@ class Finished:
 
 
 class Loop:
-    """One run on one device. Made when there is memory for the model and its optimiser."""
+    """One run. Made when there is memory for the model and its optimiser."""
 
     def __init__(self, task: TrainingTask, *, keeps_checkpoints: bool = True) -> None:
         self.task = task
         self._recipe, self._keeps_checkpoints = task.recipe, keeps_checkpoints
-        self.module = build(task.architecture).to(task.device)
-        if task.architecture.family in CONVOLUTIONAL:
-            self.module = self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._dtype = fast_dtype(task.architecture, task.device)
-        self._x = self._place(task.training.x)
-        self._y = torch.from_numpy(np.array(task.training.y)).to(self._x.device)
-        self._validation_x = self._place(task.validation.x)
+        self._learner = Learner(task.architecture, task.training, task.device, task.recipe.weight_decay)
+        self.module, self._optimizer = self._learner.module, self._learner.optimizer
+        self._validation_x = place(task.validation.x, task.architecture, task.device)
         self._validation_y = torch.from_numpy(np.array(task.validation.y)).to(self._validation_x.device)
-        self.batch = min(self._recipe.batch, len(self._y))
-        self.steps_per_epoch = -(-len(self._y) // self.batch)
+        self.batch = min(self._recipe.batch, self._learner.samples)
+        self.steps_per_epoch = -(-self._learner.samples // self.batch)
         self._whole = Plan(self._recipe.epochs * self.steps_per_epoch)
         self._plan, self._step = self._whole, 0
-        self._micro, self._validation_micro = self.batch, VALIDATION_BATCH
-        self._optimizer = torch.optim.AdamW(
-            self.module.parameters(), lr=self._recipe.learning_rate, weight_decay=self._recipe.weight_decay, fused=True
-        )
-        self._mark: Callable[[], None] | None = None
+        self._at_once = min(self.batch, task.at_once or self.batch)
+        self._validation_at_once = VALIDATION_BATCH
+        self._mark: Callable[[], bool | None] | None = None
         guess = len(self._validation_y) / (2 * self.batch)  # forward only, a third of a step's work or a bit more
         self._box = TimeBox(task.clock, task.deadline, self.steps_per_epoch, guess, self._settle)
 
@@ -111,6 +105,8 @@ class Loop:
             state = Checkpoint(self.task.fingerprint, self._whole)
             load_weights(self.module, self.task.start)
         self._mark = self.task.marker(self.module, state.step)
+        if self.task.team is not None:
+            self.task.team.begin(self._learner, state.step, self._recipe.weight_decay)
         return state
 
     # ------------------------------------------------------------------ an epoch
@@ -141,68 +137,42 @@ class Loop:
         return loss, after, self.task.clock() - trained
 
     def train_epoch(self, epoch: int) -> float:
-        """One pass in an order drawn from (seed, epoch), so a resumed run sees what an unbroken one would."""
+        """One pass in the epoch's order; the mean loss."""
         self.module.train()
-        order = torch.from_numpy(np.random.default_rng([self.task.seed, epoch]).permutation(len(self._y)))
-        order = order.to(self._y.device)
+        order = self._learner.order(self.task.seed, epoch)
         total = torch.zeros((), device=self.task.device)
         seen = 0
         while seen < len(order) and self._step < self._plan.total:
-            index = order[seen : seen + self.batch]
-            if self._mark is not None:
-                self._mark()
-            rate = self._recipe.learning_rate * self._plan.factor(self._step)
-            for group in self._optimizer.param_groups:
-                group["lr"] = rate
-            total += self._learn(index) * len(index)
+            batch = order[seen : seen + self.batch]
+            total += self._take_step(epoch, seen, batch) * len(batch)
             self._step += 1
-            seen += len(index)
+            seen += len(batch)
             self._plan = self._box.after_step(self._plan, self._step)
             if self.task.reports.is_due():
                 self.task.report(epoch=epoch, epochs=self._epochs, loss=round(float(total) / seen, 6))
-        return float(total) / seen
+        return float(total if self.task.team is None else self.task.team.mean(total)) / seen
 
-    def _learn(self, index: Tensor) -> Tensor:
-        """One optimiser step, in as many parts as memory makes necessary; the mean loss."""
+    def _take_step(self, epoch: int, first: int, batch: Tensor) -> Tensor:
+        """Projects the marks where that is due, and learns the batch; its mean loss (on several ranks, an estimate)."""
+        is_moved = self._mark is not None and bool(self._mark())
+        rate = self._recipe.learning_rate * self._plan.factor(self._step)
+        if self.task.team is not None:
+            # Out of memory is not handled here: the others wait in the middle of the step, so the group starts again.
+            self.task.team.step(self._learner, epoch, (first, len(batch)), rate, self._at_once, is_moved)
+            return self._learner.learn(batch, rate, self._at_once)
         while True:
             try:
-                loss = self._gradients(index)
-                self._optimizer.step()
+                return self._learner.learn(batch, rate, self._at_once)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            else:
-                return loss
-            self._shrink(len(index))  # outside of `except`, which keeps the failed step's tensors
-
-    def _gradients(self, index: Tensor) -> Tensor:
-        self._optimizer.zero_grad(set_to_none=True)
-        if len(index) <= self._micro:
-            return self._backward(index, 1.0)
-        parts = torch.split(index, self._micro)
-        return torch.stack([self._backward(part, len(part) / len(index)) for part in parts]).sum()
-
-    def _backward(self, index: Tensor, share: float) -> Tensor:
-        x = self._x[index].to(self.task.device, non_blocking=True)
-        y = self._y[index].to(self.task.device, non_blocking=True)
-        with mixed_precision(self.task.device, self._dtype):
-            loss = functional.cross_entropy(self.module(x), y)
-        if share != 1:
-            loss = loss * share
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+            self._shrink(len(batch))  # outside of `except`, which keeps the failed step's tensors
 
     def _shrink(self, asked: int) -> None:
         """Halves what is computed at once; the batch that a step learns from stays."""
-        tried = min(self._micro, asked)
-        if tried == 1:
-            raise Refused(
-                f"training: memory ran out on {self.task.device} with one sample at a time; this model and its "
-                "optimiser need more than it has free: stop what else runs there, or use another device"
-            )
-        self._micro = -(-tried // 2)
-        self._free()
-        self.task.report(message=f"memory ran out; batches of {self.batch} are learned {self._micro} at a time now")
+        self._at_once = halved(min(self._at_once, asked), str(self.task.device))
+        self._learner.free()
+        self.task.report(message=f"memory ran out; batches of {self.batch} are learned {self._at_once} at a time now")
 
     # ------------------------------------------------------------------ validation
 
@@ -213,16 +183,16 @@ class Loop:
             try:
                 return self._accuracy()
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self._validation_micro == 1:
+                if not is_out_of_memory(error) or self._validation_at_once == 1:
                     raise
-            self._validation_micro //= 2
-            self._free()
+            self._validation_at_once //= 2
+            self._learner.free()
 
     @torch.inference_mode()
     def _accuracy(self) -> int:
         right = torch.zeros((), dtype=torch.int64, device=self.task.device)
-        for start in range(0, len(self._validation_x), self._validation_micro):
-            part = slice(start, start + self._validation_micro)
+        for start in range(0, len(self._validation_x), self._validation_at_once):
+            part = slice(start, start + self._validation_at_once)
             found = self.module(self._validation_x[part].to(self.task.device)).argmax(1)
             right += (found == self._validation_y[part].to(self.task.device)).sum()
         return int(right) * 1_000_000 // self._validation_y.numel()
@@ -247,33 +217,18 @@ class Loop:
             load_weights(self.module, state.weights)
             restore_moments(self._optimizer, self.module, state)
             self._plan, self._step = state.plan, state.step
-            self._micro = state.micro_batch or self.batch
+            self._at_once = min(self._at_once, state.micro_batch or self.batch)
         return state
 
     def _save(self, state: Checkpoint) -> None:
         first, second = moments_of(self._optimizer, self.module)
-        micro_batch = self._micro if self._micro < self.batch else None
+        micro_batch = self._at_once if self._at_once < self.batch else None
         weights = weights_of(self.module)
         save_checkpoint(
             self.task.work,
             replace(state, plan=self._plan, micro_batch=micro_batch, weights=weights, first=first, second=second),
         )
 
-    def _place(self, x: NDArray[np.float32]) -> Tensor:
-        """The samples, on the device if they take at most half of its free memory; else batches travel one by one."""
-        samples = torch.from_numpy(np.array(x))
-        if self.task.architecture.family in CONVOLUTIONAL:
-            samples = samples.contiguous(memory_format=torch.channels_last)
-        if self.task.device.type == "cpu":
-            return samples
-        free, _ = torch.cuda.mem_get_info(self.task.device)
-        return samples.to(self.task.device) if samples.nbytes <= free // 2 else samples.pin_memory()
-
     def _settle(self) -> None:
         if self.task.device.type == "cuda":
             torch.cuda.synchronize(self.task.device)
-
-    def _free(self) -> None:
-        self._optimizer.zero_grad(set_to_none=True)
-        if self.task.device.type == "cuda":
-            torch.cuda.empty_cache()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dlbc.adapters.ml.checkpoint import Checkpoint, Tensors
+from dlbc.adapters.ml.learner import share_tensors
 
 
 def moments_of(optimizer: torch.optim.Optimizer, module: nn.Module) -> tuple[Tensors, Tensors]:
@@ -21,18 +23,31 @@ def moments_of(optimizer: torch.optim.Optimizer, module: nn.Module) -> tuple[Ten
 
 
 def restore_moments(optimizer: torch.optim.Optimizer, module: nn.Module, state: Checkpoint) -> None:
-    """Puts the averages and the step count back, in each parameter's own memory format, as fused kernels require."""
+    """Puts the averages and the step count back."""
 
-    def like(parameter: Tensor, values: NDArray[np.float32]) -> Tensor:
-        return torch.empty_like(parameter, requires_grad=False).copy_(torch.from_numpy(np.array(values)))
+    def found(name: str) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(np.array(state.first[name])), torch.from_numpy(np.array(state.second[name]))
 
+    _set_moments(optimizer, module, state.step, found)
+
+
+def share_moments(optimizer: torch.optim.Optimizer, module: nn.Module, steps: int) -> None:
+    """Rank 0's averages after so many steps to all ranks, which all have to call it."""
+    if torch.distributed.get_rank() > 0:
+        nothing = torch.zeros(())
+        _set_moments(optimizer, module, steps, lambda name: (nothing, nothing))
+    states = [optimizer.state[parameter] for parameter in module.parameters()]
+    for average in ("exp_avg", "exp_avg_sq"):
+        share_tensors(state[average] for state in states)
+
+
+def _set_moments(
+    optimizer: torch.optim.Optimizer, module: nn.Module, steps: int, averages: Callable[[str], tuple[Tensor, Tensor]]
+) -> None:
+    """In each parameter's own memory format, as fused kernels require."""
     saved = optimizer.state_dict()
-    saved["state"] = {
-        index: {
-            "step": torch.tensor(float(state.step)),
-            "exp_avg": like(parameter, state.first[name]),
-            "exp_avg_sq": like(parameter, state.second[name]),
-        }
-        for index, (name, parameter) in enumerate(module.named_parameters())
-    }
+    saved["state"] = {}
+    for index, (name, parameter) in enumerate(module.named_parameters()):
+        first, second = (torch.empty_like(parameter, requires_grad=False).copy_(each) for each in averages(name))
+        saved["state"][index] = {"step": torch.tensor(float(steps)), "exp_avg": first, "exp_avg_sq": second}
     optimizer.load_state_dict(saved)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dlbc.adapters.ml.team import Team
 from dlbc.core.architecture import Architecture
 from dlbc.ports import Dataset
 
@@ -41,7 +42,7 @@ class Recipe:
     patience: int | None = None  # epochs after the warm-up without a better validation that end it; None: never
 
 
-def _unmarked(module: nn.Module, step: int = 0) -> Callable[[], None] | None:
+def _unmarked(module: nn.Module, step: int = 0) -> Callable[[], bool | None] | None:
     """No marks, for tasks of tests and benchmarks."""
     return None
 
@@ -62,11 +63,13 @@ class TrainingTask:
     fingerprint: str = ""  # names the job; a checkpoint with another one is not this job's
     deadline: float = inf
     clock: Callable[[], float] = time.monotonic
-    marker: Callable[..., Callable[[], None] | None] = field(default=_unmarked, repr=False)
-    """marker(module, step=0): a function to call before every optimiser step, which trains the miner's watermark in;
-    None where there is none. `step` is where a resumed run goes on. The mark is embedded after training in any case:
-    trained in, it costs less accuracy.
+    marker: Callable[..., Callable[[], bool | None] | None] = field(default=_unmarked, repr=False)
+    """marker(module, step=0): a function to call before every optimiser step, which trains the miner's watermark in and
+    says whether it moved the weights now; None where there is none. `step` is where a resumed run goes on. The mark is
+    embedded after training in any case: trained in, it costs less accuracy.
     """
+    team: Team | None = None  # the other ranks, where one training runs on several devices
+    at_once: int | None = None  # samples that memory is known to hold; None: not known
 
     def seconds_left(self) -> float:
         """Until the strategy has to have returned; inf without a budget."""

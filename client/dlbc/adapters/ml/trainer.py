@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from dlbc.adapters.ml import shards, weights
 from dlbc.adapters.ml.files import read_json, write_json
-from dlbc.core.architecture import Architecture, architecture_to_json
+from dlbc.adapters.ml.job_file import public_part, secret_part
+from dlbc.core.architecture import Architecture
 from dlbc.core.errors import Refused, Usage
 from dlbc.core.strategy_name import BUILT_IN, split_name
 from dlbc.ports import Dataset, TrainHandle, TrainJob, TrainProgress, TrainResult
@@ -56,7 +57,7 @@ class TorchTrainer:
         when that pipe closes, so it never outlives this process.
         """
         job.work.mkdir(parents=True, exist_ok=True)
-        write_json(job.work / "job.json", _public(job))
+        write_json(job.work / "job.json", public_part(job))
         write_json(
             job.work / "progress.json",
             {"state": "starting", "epoch": 0, "epochs": job.epochs, "loss": None, "validation_ppm": None},
@@ -71,7 +72,7 @@ class TorchTrainer:
                 env={SHARED_CORES[0]: SHARED_CORES[1], **os.environ},
             )
         handle = ChildHandle(process, job.work, None if job.budget is None else job.budget + self._grace)
-        handle.tell(_secrets(job))
+        handle.tell(secret_part(job))
         return handle
 
     def load_dataset(self, paths: Sequence[Path], *, input_shape: Sequence[int], classes: int) -> Dataset:
@@ -193,28 +194,3 @@ class ChildHandle:
     def _last_words(self) -> str:
         log = (self._work / "child.log").read_bytes()[-4096:].decode(errors="replace").strip()
         return f" ({log.splitlines()[-1][:LAST_WORDS]})" if log else ""
-
-
-def _public(job: TrainJob) -> dict[str, Any]:
-    return {
-        "architecture": architecture_to_json(job.architecture),
-        "shards": [str(path.resolve()) for path in job.shards],
-        "epochs": job.epochs,
-        "batch": job.batch,
-        "learning_rate": job.learning_rate,
-        "device": job.device,
-        "seed": job.seed,
-        "start": None if job.start is None else str(job.start.resolve()),
-        "budget": job.budget,
-        "patience": job.patience,
-        "deterministic": job.deterministic,
-        "strategy": job.strategy,
-    }
-
-
-def _secrets(job: TrainJob) -> dict[str, Any]:
-    return {
-        "init_key": job.init_key.hex(),
-        "slot_keys": [key.hex() for key in job.slot_keys],
-        "payloads": [payload.hex() for payload in job.payloads],
-    }

@@ -18,6 +18,7 @@ from dlbc.adapters.ml.precision import reproducible
 from dlbc.adapters.ml.shards import load_dataset
 from dlbc.adapters.ml.strategies.loading import find_strategy, trained_by
 from dlbc.adapters.ml.task import Recipe, Reports, TrainingTask, Weights
+from dlbc.adapters.ml.team import Team
 from dlbc.adapters.ml.weights import check_model, save_model
 from dlbc.core import watermark
 from dlbc.core.errors import Refused
@@ -32,17 +33,25 @@ PROJECT_EVERY = 64
 """Optimiser steps from one projection of the marks to the next, over all epochs; the first marks the random start."""
 
 
-def run(job: TrainJob, fingerprint: str, reports: Reports, began: float | None = None) -> dict[str, Any]:
+def run(
+    job: TrainJob,
+    fingerprint: str,
+    reports: Reports,
+    began: float | None = None,
+    team: Team | None = None,
+    at_once: int | None = None,
+) -> dict[str, Any]:
     """Trains, marks and saves job.work/model.safetensors; returns what result.json says. Raises Refused, Usage.
 
-    The budget counts from `began`, by time.monotonic; None: from now.
+    The budget counts from `began`, by time.monotonic; None: from now. `team`: the other ranks, if this is the first
+    of several. `at_once`: samples that memory is known to hold.
     """
     deadline = inf
     if job.budget is not None:
         deadline = (time.monotonic() if began is None else began) + job.budget * (1 - FINISH_SHARE)
     strategy = find_strategy(job.strategy)
     device = pick_device(job.device)
-    where = describe_device(device)
+    where = describe_device(device) if team is None else f"{team.ranks} ranks, the first on {describe_device(device)}"
     reports.tell(state="starting", message=f"loading data for {where}")
     data = load_dataset(job.shards, input_shape=job.architecture.input_shape, classes=job.architecture.classes)
     training, validation = split(data, job.seed)
@@ -59,12 +68,16 @@ def run(job: TrainJob, fingerprint: str, reports: Reports, began: float | None =
         fingerprint=fingerprint,
         deadline=deadline,
         marker=marker_of(job),
+        team=team,
+        at_once=at_once,
     )
     reports.tell(state="training", epoch=0, message=f"training on {where}")
     clock = time.monotonic()
     with reproducible(job.seed, is_on=job.deterministic):
         trained, told = trained_by(strategy, job.strategy, task)
     seconds = time.monotonic() - clock if told.seconds is None else told.seconds
+    if team is not None:
+        team.end()
 
     weights = {name: np.array(tensor) for name, tensor in trained.items()}
     marks = mark(weights, job)
@@ -77,6 +90,7 @@ def run(job: TrainJob, fingerprint: str, reports: Reports, began: float | None =
         "strategy": job.strategy,
         "device": device.type,
         "device_name": where,
+        "ranks": 1 if team is None else team.ranks,
         "watermark": marks,
         **told.notes,
     }
@@ -100,19 +114,21 @@ def split(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     )
 
 
-def marker_of(job: TrainJob) -> Callable[..., Callable[[], None] | None]:
+def marker_of(job: TrainJob) -> Callable[..., Callable[[], bool] | None]:
     """TrainingTask.marker. The keys stay in here."""
 
-    def marker(module: nn.Module, step: int = 0) -> Callable[[], None] | None:
+    def marker(module: nn.Module, step: int = 0) -> Callable[[], bool] | None:
         if not job.slot_keys:
             return None
         projector, done = Projector(module, job.slot_keys, job.payloads), step
 
-        def before_step() -> None:
+        def before_step() -> bool:
             nonlocal done
-            if done % PROJECT_EVERY == 0:
+            is_due = done % PROJECT_EVERY == 0
+            if is_due:
                 projector.project()
             done += 1
+            return is_due
 
         return before_step
 
