@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -15,8 +14,6 @@ from dlbc.cli.options import Group, Settings, typed_amount, typed_hash
 
 if TYPE_CHECKING:
     from dlbc.roles.miner import Miner, MinerOptions
-
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,2})?")
 
 
 @click.group(cls=Group)
@@ -31,8 +28,9 @@ def command() -> None:
     "devices",
     multiple=True,
     metavar="DEVICE",
-    help="Where to train: cpu, cuda, cuda:1 …; may be repeated, for one training on each. auto (the default): every "
-    "GPU, else the processor.",
+    help="Where to train: cpu, cuda, cuda:1 …; may be repeated, for one training on each. cuda:0+cuda:1 is one "
+    "training on both together, cpu+cpu one in two processes. auto (the default): every GPU for itself, else the "
+    "processor.",
 )
 @click.option("--epochs", type=click.IntRange(1, 100_000), help="Train this long instead of what the task says.")
 @click.option("--task", "tasks", type=click.IntRange(min=1), multiple=True, help="Only this task (may be repeated).")
@@ -66,12 +64,15 @@ def run(
     folder it finds its entries from the chain and its wallet. `dlbc miner status` shows what it does and why.
     """
     from dlbc import bootstrap
+    from dlbc.core.devices import check_strategy_fits
     from dlbc.core.types import ZERO_HASH, TaskId
     from dlbc.roles.miner import MinerOptions
 
     bootstrap.check_strategy(strategy)
+    chosen = typed_devices(devices) or bootstrap.devices()
+    check_strategy_fits(strategy, chosen)
     options = MinerOptions(
-        devices=typed_devices(devices) or bootstrap.devices(),
+        devices=chosen,
         epochs=epochs,
         tasks=frozenset(TaskId(number) for number in tasks) if tasks else None,
         strategy=strategy,
@@ -88,17 +89,10 @@ def run(
 
 def typed_devices(devices: tuple[str, ...]) -> tuple[str, ...]:
     """() stands for auto. Raises Usage for an unknown device, or one that is named twice."""
-    from dlbc.core.errors import Usage
+    from dlbc.core.devices import check_devices
 
-    for device in devices:
-        if not _DEVICE.fullmatch(device):
-            raise Usage(f"--device: expected auto, cpu, cuda or cuda:NUMBER, found {device[:40]!r}")
-    if devices == ("auto",):
-        return ()
-    same = ["cuda:0" if device == "cuda" else device for device in devices]
-    if "auto" in devices or len(set(same)) < len(same):
-        raise Usage(f"--device: expected each device once, and auto alone; found {', '.join(devices)}")
-    return devices
+    check_devices(devices)
+    return () if devices == ("auto",) else devices
 
 
 def _run(settings: Settings, options: MinerOptions, *, is_live: bool) -> Miner:

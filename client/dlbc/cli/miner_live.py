@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dlbc.cli import render
-from dlbc.cli.miner_status import device_line
+from dlbc.cli.miner_status import device_line, shown_device
 from dlbc.core.types import Address, Timestamp
 from dlbc.roles.loop import Report
 from dlbc.roles.miner_state import MinerState
@@ -119,7 +119,7 @@ def _devices(state: MinerState, now: Timestamp) -> Table:
         span = max(1, (device.ends_at or 0) - (device.began_at or 0))
         passed = min(span, max(0, now - (device.began_at or 0)))
         bar: RenderableType = ProgressBar(total=span, completed=passed, width=16) if is_known else Text("")
-        table.add_row(device.device, doing, bar, so_far, left)
+        table.add_row(shown_device(device.device), doing, bar, so_far, left)
     return table
 
 
@@ -137,5 +137,5 @@ def _queue(state: MinerState, now: Timestamp) -> Table:
     table = _table("queue", "device", "starts", "why")
     for choice in state.queue[:ROWS]:
         starts = f"in {render.duration(choice.starts_at - now)}" if choice.starts_at > now else "next"
-        table.add_row(f"task {choice.task_id}", choice.device, starts, choice.why)
+        table.add_row(f"task {choice.task_id}", shown_device(choice.device), starts, choice.why)
     return table

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dlbc.cli import render
+from dlbc.core.devices import members
 from dlbc.core.schedule import Choice
 from dlbc.core.types import Address, Timestamp, Wei
 from dlbc.roles.miner_state import DeviceState, MinerState
@@ -95,6 +96,12 @@ def device_line(device: DeviceState, now: Timestamp) -> tuple[str, str, str]:
     return doing, done, _in(device.ends_at, now, "soon")
 
 
+def shown_device(device: str) -> str:
+    """Short enough for a column: a group of more than two by its first member, "cuda:0+7 more"."""
+    first, *others = members(device)
+    return device if len(others) < 2 else f"{first}+{len(others)} more"
+
+
 def _daemon(status: MinerStatus) -> str:
     if status.is_running:
         return "runs"
@@ -110,13 +117,15 @@ def _in(time: Timestamp | None, now: Timestamp, past: str = "now") -> str:
 
 
 def _devices(devices: tuple[DeviceState, ...], now: Timestamp) -> None:
-    rows = [[device.device, *device_line(device, now)] for device in devices]
+    rows = [[shown_device(device.device), *device_line(device, now)] for device in devices]
     render.table("Devices", ["device", "does", "so far", "done"], rows)
 
 
 def _plan(state: MinerState, now: Timestamp) -> None:
     def rows(choices: tuple[Choice, ...], when: Callable[[Choice], str]) -> list[list[object]]:
-        return [[choice.task_id, choice.device, when(choice), choice.why] for choice in choices[:SHOWN_ROWS]]
+        return [
+            [choice.task_id, shown_device(choice.device), when(choice), choice.why] for choice in choices[:SHOWN_ROWS]
+        ]
 
     chosen = rows(state.started, lambda _: "started") + rows(state.queue, lambda choice: _in(choice.starts_at, now))
     if chosen:

@@ -105,7 +105,10 @@ class _Lane:
 
 
 def speed_of(speeds: Speeds, family: str, device: str) -> int:
-    """Operations a second: measured, else the slowest that was measured on the device, else assumed."""
+    """Operations a second: measured, else the slowest that was measured on the device, else assumed.
+
+    A group of devices is assumed to be as fast as one of them until it has shown better.
+    """
     if (family, device) in speeds:
         return max(1, speeds[family, device])
     assumed = ASSUMED_OPERATIONS["cuda" if device.startswith("cuda") else "cpu"]

@@ -17,6 +17,7 @@ from dlbc.core.architecture import (
     tensor_shapes,
     training_activations,
 )
+from dlbc.core.devices import members
 from dlbc.core.errors import BadInput, Garbled, NotFound, Refused, TryLater, VerificationFailed
 from dlbc.core.events import TaskPosted
 from dlbc.core.manifest import Manifest
@@ -54,7 +55,7 @@ _Seen = tuple[TaskId, Timestamp]
 class MinerOptions:
     """What the operator chose."""
 
-    devices: tuple[str, ...] = ("auto",)  # one training at a time on each
+    devices: tuple[str, ...] = ("auto",)  # one training at a time on each; a group ("cuda:0+cuda:1") counts as one
     epochs: int | None = None  # None: what the manifest says
     tasks: frozenset[TaskId] | None = None  # None: any
     strategy: str = "default"  # "search", or the operator's own "module:Class"
@@ -196,7 +197,7 @@ class Chooser:
             family=manifest.architecture.family,
             operations=operations(manifest, self.options.epochs or manifest.training.epochs),
             traffic_bytes=manifest.data_bytes + 2 * manifest.model_bytes,
-            memory_bytes=memory_needed(manifest),
+            memory_bytes=max(memory_needed(manifest, device) for device in self.options.devices),
         )
 
     def _check_parent(self, manifest: Manifest) -> None:
@@ -236,16 +237,17 @@ class Chooser:
                 del memory[gone]
 
 
-def memory_needed(manifest: Manifest) -> int:
+def memory_needed(manifest: Manifest, device: str) -> int:
     """About what training and scoring take: ten copies of the weights, four of the data, one batch.
 
-    A batch is kept in all layers for the gradients, and these are as large as the layer that they are in.
+    Each rank of a group has weights and data of its own, and its part of a batch. A batch is kept in all layers for the
+    gradients, and these are as large as the layer that they are in.
     """
     training, architecture = manifest.training, manifest.architecture
     sample = training_activations(architecture) + activations(architecture)
     batch = 4 * min(training.batch, manifest.samples) * sample
     tests = 2 * max(test.size_bytes for test in manifest.tests)
-    return 40 * parameters(architecture) + 4 * manifest.data_bytes + batch + tests
+    return len(members(device)) * (40 * parameters(architecture) + 4 * manifest.data_bytes) + batch + tests
 
 
 def operations(manifest: Manifest, epochs: int) -> int:

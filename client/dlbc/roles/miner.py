@@ -382,7 +382,7 @@ class Miner:
             most_at_risk_wei=self.options.most_at_risk_wei,
             gas_wei=GAS_RESERVE_WEI,
             memory_bytes=self.options.memory_bytes,
-            memory_used=sum(memory_needed(entry.manifest) for entry in alive if entry.handle is not None),
+            memory_used=sum(memory_needed(entry.manifest, entry.device) for entry in alive if entry.handle is not None),
             speeds=self._chooser.speeds(),
             download=self._chooser.download(),
         )

@@ -13,6 +13,7 @@ from dlbc import bootstrap
 from dlbc.cli.main import run
 from dlbc.cli.miner import typed_devices
 from dlbc.cli.miner_live import LiveView, event_line
+from dlbc.cli.miner_status import shown_device
 from dlbc.core.errors import Usage
 from dlbc.core.types import Address, Phase
 from dlbc.roles.miner import Miner
@@ -167,7 +168,12 @@ def test_live__text_of_strangers__can_t_steer_the_terminal(world: World) -> None
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [((), ()), (("auto",), ()), (("cuda:0", "cuda:1", "cpu"), ("cuda:0", "cuda:1", "cpu"))],
+    [
+        ((), ()),
+        (("auto",), ()),
+        (("cuda:0", "cuda:1", "cpu"), ("cuda:0", "cuda:1", "cpu")),
+        (("cpu+cpu",), ("cpu+cpu",)),
+    ],
 )
 def test_devices__named__one_training_on_each(given: tuple[str, ...], expected: tuple[str, ...]) -> None:
     """() is auto."""
@@ -177,7 +183,7 @@ def test_devices__named__one_training_on_each(given: tuple[str, ...], expected: 
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (("gpu",), "--device: expected auto, cpu, cuda or cuda:NUMBER, found 'gpu'"),
+        (("gpu",), "--device: expected auto, cpu, cuda or cuda:NUMBER, or a group .*, found 'gpu'"),
         (("cuda:0", "cuda:0"), "expected each device once"),
         (("cuda", "cuda:0"), "expected each device once"),
         (("auto", "cpu"), "auto alone"),
@@ -187,3 +193,22 @@ def test_devices__unknown_or_twice__refused_in_one_sentence(given: tuple[str, ..
     """Two trainings on one device would be slower than one after the other."""
     with pytest.raises(Usage, match=sentence):
         typed_devices(given)
+
+
+@pytest.mark.parametrize(
+    ("device", "shown"),
+    [("cuda:1", "cuda:1"), ("cuda:0+cuda:1", "cuda:0+cuda:1"), ("cuda:0+cuda:1+cuda:2", "cuda:0+2 more")],
+)
+def test_shown_device__large_groups__fit_into_a_column(device: str, shown: str) -> None:
+    """Eight GPUs are one slot, and one short name."""
+    assert shown_device(device) == shown
+
+
+def test_run__own_strategy_on_a_group__is_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    """A strategy of one's own knows one device."""
+    code = run(["miner", "run", "--device", "cpu+cpu", "--strategy", "json:JSONDecoder"])
+
+    assert code == 2
+    assert (
+        "strategy json:JSONDecoder: expected one device for each training, found the group" in capsys.readouterr().err
+    )

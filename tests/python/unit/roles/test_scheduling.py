@@ -100,6 +100,17 @@ def test_miner__two_devices__one_training_on_each_and_the_third_waits(world: Wor
     assert [(choice.task_id, choice.device) for choice in miner.state().queue] == [(3, "cuda:0")]
 
 
+def test_miner__a_group_of_devices__is_one_slot(world: World) -> None:
+    """One task trains on both of its members, the next one on another group, and the third waits."""
+    post(world, 3)
+    groups = ("cuda:0+cuda:1", "cuda:2+cuda:3")
+    miner = world.miner(devices=groups, trainer=FakeTrainer(ticks=20))
+    for _ in range(3):
+        miner.tick()
+    assert trains(miner) == {groups[0]: 1, groups[1]: 2}
+    assert [(choice.task_id, choice.device) for choice in miner.state().queue] == [(3, groups[0])]
+
+
 def test_miner__four_tasks_on_two_devices__all_end_in_money(world: World) -> None:
     """Revealing and opening of one go on while others train."""
     tasks = post(world, 4)
