@@ -92,10 +92,11 @@ def _attempt(whole: Assignment) -> dict[str, Any]:
 
 def _wait(processes: Sequence[SpawnProcess], shared: Assignment) -> None:
     """Until rank 0 is done. Raises for the first rank that fails; the others fail after it, for want of it."""
-    while processes[0].exitcode != 0:
-        if any(codes := [each.exitcode for each in processes]):
+    while (codes := [each.exitcode for each in processes])[0] != 0:
+        if any(codes):
             raise _cause(codes, shared)
-        multiprocessing.connection.wait([each.sentinel for each in processes if each.exitcode is None])
+        alive = [each.sentinel for each, code in zip(processes, codes, strict=True) if code is None]
+        multiprocessing.connection.wait(alive)
 
 
 def _cause(codes: Sequence[int | None], shared: Assignment) -> Exception:

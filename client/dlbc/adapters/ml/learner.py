@@ -40,15 +40,13 @@ class Learner:
     def join_ranks(self) -> None:
         """From now on `learn` takes this rank's part of a batch and averages gradients. Every rank has to call it.
 
-        All start from rank 0's weights and running statistics; each goes on with running statistics of its own, and
-        rank 0's are the model's.
+        All start from rank 0's weights. Statistics of batch normalisation are those of a rank's own part; the running
+        ones are rank 0's, which DDP sends before each step.
         """
-        share_tensors(self.module.state_dict().values())
         self._rank, self._ranks = distributed.get_rank(), distributed.get_world_size()
         self._replica = DistributedDataParallel(
             self.module,
             device_ids=[self.device] if self.device.type == "cuda" else None,
-            broadcast_buffers=False,
             gradient_as_bucket_view=True,
         )
 

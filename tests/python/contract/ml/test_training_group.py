@@ -82,7 +82,7 @@ def wait_until(condition: Callable[[], Any]) -> None:
 
 @contextmanager
 def started(job: TrainJob) -> Iterator[ChildHandle]:
-    handle = TorchTrainer().start(job)
+    handle = TorchTrainer(grace=DEADLINE).start(job)
     assert isinstance(handle, ChildHandle)
     try:
         yield handle
@@ -246,7 +246,7 @@ def saved_epoch(job: TrainJob) -> int:
 
 def test_group__a_rank_is_killed__starts_again_then_trains_alone(job: TrainJob) -> None:
     """Told in one sentence each; the model comes all the same."""
-    long = replace(job, epochs=FOR_EVER, budget=60.0)
+    long = replace(job, epochs=FOR_EVER, budget=40.0)
     with started(long) as handle:
         for _ in range(2):
             wait_until(

@@ -142,6 +142,14 @@ def test_run__resumed_long_after__closes_the_cycle_in_what_is_left(task: Trainin
     assert reports.now <= 9.0
 
 
+def test_run__time_is_over_after_a_step__keeps_what_there_is(task: TrainingTask) -> None:
+    """A slow start may eat all of the time; one step is still a model, and no error."""
+    found = Loop(replace(task, deadline=STEP_SECONDS / 2)).run()
+
+    assert (found.epochs, found.ended) == (1, "time")
+    assert found.best.keys() == task.start.keys()
+
+
 def test_run__short_epochs__saves_only_what_is_worth_it(
     task: TrainingTask, reports: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
