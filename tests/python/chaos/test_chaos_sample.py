@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from faults import HOUR, disk_full, killed, lying, nonce_stolen, relayed, skewed, started_twice
+from injections import HOUR, disk_full, killed, lying, nonce_stolen, relayed, skewed, started_twice
 from report import Account
 from ward import DEEPEST, Fault, Step, Ward, drop
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from faults import CEILING, gas_spike
+from injections import CEILING, gas_spike
 from report import Account
 from ward import DEEPEST, Fault, Step, Ward, drop
 

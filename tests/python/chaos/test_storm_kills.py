@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from faults import killed
+from injections import killed
 from report import Account
 from ward import Fault, Ward
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from faults import LIES, lying, relayed
+from injections import LIES, lying, relayed
 from relay import Mode
 from report import Account
 from ward import Step, Ward

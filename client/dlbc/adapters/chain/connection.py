@@ -11,8 +11,8 @@ from dlbc.adapters.chain.errors import refusal
 from dlbc.adapters.chain.logs import Limit, read_logs
 from dlbc.adapters.chain.outcomes import Mined
 from dlbc.adapters.chain.rpc import Rpc, RpcError
-from dlbc.core.errors import ChainUnreachable, DlbcError, Refused, Usage, VerificationFailed
 from dlbc.adapters.chain.transactions import FREELY, Sender, Sending
+from dlbc.core.errors import ChainUnreachable, DlbcError, Refused, Usage, VerificationFailed
 from dlbc.core.events import Receipt
 from dlbc.core.types import Address, Hash32, TaskId
 from dlbc.ports import Keys
