@@ -474,6 +474,7 @@ class TrainProgress:
     loss: float | None
     validation_ppm: int | None  # best validation accuracy so far, ppm
     message: str = ""
+    may_resume: bool = False  # it was ended from outside; started again it goes on from its checkpoint
 
 
 @dataclass(frozen=True, slots=True)

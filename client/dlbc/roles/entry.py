@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ from dlbc.roles.relaying import Outbox
 ENTRY = "entry"
 CLAIM_ATTEMPTS = 8
 """How often in the reveal window a test set that failed its checks is fetched again."""
+TRAININGS_LOST = 3
+"""Training children that may be ended from outside before the task is given up."""
 FETCH_SLICE_SECONDS = 20.0
 COMMIT_SECONDS = 15.0
 """For sealing and for a commit that is mined late, beside what storing the model takes."""
@@ -188,13 +190,27 @@ class MinerEntry:
             self.began = self.seconds()
             self.report("training_started", task_id=self.task_id, epochs=epochs or manifest.training.epochs)
         progress = self.progress = self.handle.poll()
-        if progress.state == "failed":
+        if progress.state == "failed" and progress.may_resume and self._may_train_again():
+            self.stop_training()
+            lost = self.record["trainings_lost"]
+            why = f"it goes on from its checkpoint ({lost} of at most {TRAININGS_LOST} times): {progress.message}"
+            self.report("training_lost", task_id=self.task_id, why=why)
+            progress = self.progress = replace(progress, state="starting")
+        elif progress.state == "failed":
             self.stop_training()
             self.give_up(f"training failed: {progress.message or 'no reason given'}")
         elif progress.state == "done":
             self._seal(self.handle.result(), manifest)
             self.handle = None
         return progress
+
+    def _may_train_again(self) -> bool:
+        """A child that was ended from outside (by the kernel, for its memory) is started again a few times."""
+        lost = int(self.record.get("trainings_lost", 0)) + 1
+        if lost > TRAININGS_LOST:
+            return False
+        self.note(trainings_lost=lost)
+        return True
 
     def stop_training(self) -> None:
         """Ends the child; its folder stays and can be resumed."""

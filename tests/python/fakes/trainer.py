@@ -47,11 +47,11 @@ class FakeTrainer:
     """ports.Trainer for linear models. `noise` spoils the weights: 20 leaves about 3 in 4 right, 200 what chance gives.
 
     A job that goes on from a model keeps that model. `ticks` is how many looks a training takes, `failure` makes it
-    fail.
+    fail, `lost` ends so many of its children from outside.
     """
 
-    def __init__(self, noise: float = 0.0, ticks: int = 2, failure: str = "") -> None:
-        self.noise, self.ticks, self.failure = noise, ticks, failure
+    def __init__(self, noise: float = 0.0, ticks: int = 2, failure: str = "", lost: int = 0) -> None:
+        self.noise, self.ticks, self.failure, self.lost = noise, ticks, failure, lost
         self.starts = 0
 
     def start(self, job: TrainJob) -> FakeHandle:
@@ -89,6 +89,8 @@ class FakeHandle:
         epochs = self._job.epochs
         if self._trainer.failure:
             return TrainProgress("failed", 0, epochs, None, None, self._trainer.failure)
+        if self._trainer.starts <= self._trainer.lost:
+            return TrainProgress("failed", 0, epochs, None, None, "ended by signal 9", may_resume=True)
         self._left -= 1
         if self._left > 0:
             return TrainProgress("training", 0, epochs, 1.0, None)

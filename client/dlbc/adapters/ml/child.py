@@ -104,7 +104,8 @@ def _take(lock: IO[str], work: Path) -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):  # not through sys.stdin: its lock would be held while the interpreter ends
+        pass
     os._exit(INTERRUPTED)
 
 

@@ -155,7 +155,7 @@ class ChildHandle:
             return replace(progress, state="failed", message=message)
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
         message = f"the training process {how}; start it again to resume{self._last_words()}"
-        return replace(progress, state="failed", message=message)
+        return replace(progress, state="failed", message=message, may_resume=True)
 
     def result(self) -> TrainResult:
         progress = self.poll()

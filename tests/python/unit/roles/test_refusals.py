@@ -17,6 +17,7 @@ from dlbc.core.scoring import label_root
 from dlbc.core.task_file import parse_task_file
 from dlbc.core.types import Locator, Phase, TaskId
 from dlbc.ports import Dataset
+from dlbc.roles.entry import TRAININGS_LOST
 from dlbc.roles.requester import Draft, architecture_for
 from fakes.keys import account
 from fakes.trainer import FakeData, FakeTrainer
@@ -215,6 +216,20 @@ def test_miner__training_fails__gives_up_with_the_child_s_words(world: World) ->
     miner.tick()
     assert [event["why"] for event in world.heard("gave_up")] == ["training failed: out of memory"]
     assert [call for _, call in world.market.transactions] == ["post"]
+
+
+@pytest.mark.parametrize("lost", [1, TRAININGS_LOST, TRAININGS_LOST + 1])
+def test_miner__training_ended_from_outside__goes_on_a_few_times(world: World, lost: int) -> None:
+    """The kernel ends what takes too much memory; what keeps being ended is given up before anything is paid."""
+    task_id = world.post()
+    trainer = FakeTrainer(lost=lost)
+    miner = world.miner(trainer=trainer)
+    for _ in range(3 * lost + 8):
+        miner.tick()
+    assert len(world.heard("training_lost")) == min(lost, TRAININGS_LOST)
+    assert trainer.starts == min(lost + 1, TRAININGS_LOST + 1)
+    assert world.onlooker.round(task_id, 0).commits == (lost <= TRAININGS_LOST)
+    assert len(world.heard("gave_up")) == (lost > TRAININGS_LOST)
 
 
 def test_miner__no_money_for_the_deposit__passes_over_with_the_numbers(world: World) -> None:
