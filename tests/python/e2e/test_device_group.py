@@ -22,7 +22,7 @@ def test_miner__a_group_of_devices__trains_together_and_wins(site: Site) -> None
     assert miner.wait() == 0
     assert [event["device"] for event in miner.events("task_chosen")] == ["cpu+cpu"]
     assert site.chain.winner(task_id, 0).miner == me
-    (result,) = (site.network.home / f"miner-{me}").glob(f"task-{task_id}-*/round-0/training/result.json")
+    (result,) = (site.network.home / f"miner-{me}").rglob(f"task-{task_id}-*/round-0/training/result.json")
     found = json.loads(result.read_bytes())
     assert (found["ranks"], found["ranks_lost"]) == (2, [])
     assert all(mark["bits_wrong"] == 0 for mark in found["watermark"])

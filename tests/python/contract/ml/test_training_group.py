@@ -246,7 +246,7 @@ def saved_epoch(job: TrainJob) -> int:
 
 def test_group__a_rank_is_killed__starts_again_then_trains_alone(job: TrainJob) -> None:
     """Told in one sentence each; the model comes all the same."""
-    long = replace(job, epochs=1500)
+    long = replace(job, epochs=800)
     with started(long) as handle:
         for _ in range(2):
             wait_until(
