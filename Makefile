@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 FORGE = $(firstword $(wildcard node_modules/@foundry-rs/forge-*-*/bin/forge*))
 
-.PHONY: help setup demo test check coverage prove slither mutate faults chaos deep gas abi bench clean
+.PHONY: help setup demo test check coverage prove slither mutate faults chaos deep soak gas abi bench clean
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
@@ -75,6 +75,9 @@ deep: setup $(PROOF)/.ready ## every proof at length, within an hour -> bench/re
 
 chaos: setup ## every fault of the chaos suite, about a quarter of an hour -> bench/results/chaos.json
 	@DLBC_FAULTS=bench/results/chaos.json pytest -q -m "chaos or storm" -n 2 --dist loadfile tests/python/chaos
+
+soak: setup ## a small market under random SIGKILLs -> bench/results/soak.json; SOAK_MINUTES=20 SOAK_TASKS=60 SEED=1
+	@python tests/proof/soak.py --minutes $(or $(SOAK_MINUTES),20) --tasks $(or $(SOAK_TASKS),60) --seed $(or $(SEED),1)
 
 gas: setup ## gas of every call -> bench/results/gas.json
 	@python bench/gas.py
