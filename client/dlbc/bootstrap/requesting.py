@@ -30,5 +30,6 @@ def requester(config: Config, report: Report, ask: AskPassword | None = None) ->
         data=bootstrap.FileData(),
         trainer=bootstrap.trainer(),
         open_journal=lambda: closing(bootstrap.journal(folder)),
+        read_journal=lambda: bootstrap.reading_journal(folder),
         report=report,
     )

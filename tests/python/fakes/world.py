@@ -143,6 +143,7 @@ class World:
             data=self.data,
             trainer=FakeTrainer(),
             open_journal=open_journal,
+            read_journal=open_journal,
             report=self._report(name),
         )
 

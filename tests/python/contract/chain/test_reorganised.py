@@ -46,6 +46,7 @@ class Market:
             data=FakeData(),
             trainer=FakeTrainer(),
             open_journal=open_journal,
+            read_journal=open_journal,
             report=self.hear,
         )
         self.miner = Miner(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from disputed import opened_lie
 from dlbc.core.errors import Refused, TryLater
 from dlbc.core.types import Phase, TaskId, Wei
+from dlbc.ports import Journal
 from fakes.keys import MoodyKeys, account
 from fakes.world import Crash, Steps, World
 
@@ -63,6 +66,20 @@ def test_requester__journal_lost_after_posting__releases_from_its_wallet(tmp_pat
     world.market.move_to_end_of_phase(task_id)
     world.lose_disk("requester")
     world.requester().release(task_id)
+    assert world.onlooker.phase(task_id).phase is Phase.REVEALING
+
+
+def test_requester__another_command_writes_the_journal__releases_all_the_same(tmp_path: Path) -> None:
+    """`task post` holds the journal for seconds; a watch that waited for it, or ended, could lose the bond."""
+    world = World(tmp_path)
+    task_id = world.post()
+    world.play(task_id, world.miner(), until=lambda: world.onlooker.round(task_id, 0).commits == 1)
+    world.market.move_to_end_of_phase(task_id)
+
+    def refuse() -> AbstractContextManager[Journal]:
+        raise Refused("another process already works in this folder")
+
+    replace(world.requester(), open_journal=refuse).release(task_id)
     assert world.onlooker.phase(task_id).phase is Phase.REVEALING
 
 
