@@ -92,10 +92,10 @@ def windows_for(seconds: float) -> Windows:
     long, short = round(150 * scale), round(60 * scale)
     return Windows(
         train=max(60, long),
-        release=max(30, short),
-        reveal=max(20, short),
-        open=max(20, short),
-        challenge=max(15, round(45 * scale)),
+        release=max(45, short),
+        reveal=max(40, short),
+        open=max(45, short),
+        challenge=max(20, round(45 * scale)),
     )
 
 

@@ -26,11 +26,11 @@ NEAR_SECONDS = 30.0
 MOST_BYTES = 1_000 * 2**20
 """Of one process: torch and the data of the tasks."""
 WANTED = {
-    "usual": {"Settled"},
-    "unreachable": {"Void"},
-    "cancelled": {"Cancelled"},
-    "beyond": {"Void"},
-    "too_long": {"Void"},
+    "usual": "Settled",
+    "unreachable": "Void",
+    "cancelled": "Cancelled",
+    "beyond": "Void",
+    "too_long": "Void",
 }
 TROUBLE = ("try_later", "failed", "refused", "gave_up", "warning", "relay_failed", "relay_refused")
 

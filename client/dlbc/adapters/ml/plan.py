@@ -24,8 +24,8 @@ class Plan:
 
     def progress(self, step: int) -> float:
         """How far through the cycle step number `step` (from 0) brings the run, 0 to 1."""
-        if self.total == self.since:
-            return 1.0  # time ran out just here: nothing is left of the cycle
+        if self.total == self.since:  # closed at once, for there was no time for another step
+            return self.share
         return self.share + (1 - self.share) * (step + 1 - self.since) / (self.total - self.since)
 
     def factor(self, step: int) -> float:

@@ -39,6 +39,18 @@ def test_plan__closed_early_anywhere__anneals_to_a_thousandth(total: int, data: 
     assert all(0 < shorter.factor(step) <= 1 + ROUNDING for step in range(done, shorter.total))
 
 
+@given(st.integers(1, 5000), st.data())
+def test_plan__closed_where_it_is__says_how_far_it_came(total: int, data: st.DataObject) -> None:
+    """Time ran out before another step: what was learned until then is still validated and kept."""
+    done = data.draw(st.integers(1, total))
+    plan = Plan(total)
+
+    closed = plan.closing_at(done, done)
+
+    assert closed.total == done
+    assert closed.progress(done - 1) == plan.progress(done - 1)
+
+
 @given(
     st.integers(1, 300),
     st.integers(1, 50),

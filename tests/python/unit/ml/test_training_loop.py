@@ -109,6 +109,14 @@ def test_run__half_the_time__trains_half_the_epochs_and_anneals(task: TrainingTa
     assert [one["epochs"] for one in reports.told if "loss" in one][-1] == 4
 
 
+def test_run__no_time_for_another_step__keeps_what_it_has(task: TrainingTask) -> None:
+    """A machine so busy that the time is over within the first epoch: an early end, and no failure."""
+    found = Loop(replace(task, deadline=STEP_SECONDS / 2)).run()
+
+    assert (found.epochs, found.ended) == (1, "time")
+    assert found.best is not None
+
+
 def test_run__broken_off_in_a_time_box__resumes_the_same_plan(
     task: TrainingTask, reports: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
