@@ -150,7 +150,9 @@ class Auditor:
             self._tries[task_id] = self._tries.get(task_id, 0) + 1
             # whatever it says is noted; what may be the fault of a node that was killed is asked again
             name = f"auditor-audit-{task_id}-{self._tries[task_id]}"
-            self._run(task_id, name, ["audit", str(task_id), "--refute"], (0, 1, 4))
+            # claims can be refuted until they are settled only; who comes later still audits
+            words = ["audit", str(task_id), *(["--refute"] if self._tries[task_id] == 1 else [])]
+            self._run(task_id, name, words, (0, 1, 4))
 
     def _run(self, task_id: int, name: str, words: list[str], accepted: tuple[int, ...]) -> None:
         command = self.command(name, self.account, words, accepted)
