@@ -13,6 +13,8 @@ from soak_parts.programs import Command, Daemon, Program
 COLLECT_EVERY = 8
 """Audits."""
 AUDIT_ATTEMPTS = 3
+UNWATCHED_SECONDS = 20.0
+"""How long a posted task may wait for more of them to be posted, before a watch takes it on."""
 
 NewCommand = Callable[[str, str, Sequence[str], tuple[int, ...]], Command]
 """(name, account, words, accepted exit codes)"""
@@ -33,7 +35,8 @@ class Requester:
     watch: Daemon | None = None
     programs: list[Program] = field(default_factory=list)
     _now_doing: tuple[str, Command, PlannedTask] | None = None
-    _unwatched: set[int] = field(default_factory=set)
+    _unwatched: dict[int, float] = field(default_factory=dict)
+    """When each was posted."""
     _watched: set[int] = field(default_factory=set)
 
     def look(self, now: float, is_cold: Callable[[int], bool]) -> None:
@@ -44,7 +47,8 @@ class Requester:
             self._go_on(now)
         elif self.planned and self.planned[0].post_at <= now:
             self._post(self.planned.popleft())
-        elif self._unwatched:
+        is_idle = self._now_doing is None
+        if self._unwatched and (is_idle or now >= min(self._unwatched.values()) + UNWATCHED_SECONDS):
             self._watch_all(now, is_cold)
 
     @property
@@ -80,7 +84,7 @@ class Requester:
             return
         number = int(command.answer()["taskId"])
         self.posted[number] = task
-        self._unwatched.add(number)
+        self._unwatched[number] = now
         if task.kind == "cancelled":
             # 1: somebody has committed already, or an earlier run of this command was killed after its call
             self._do("cancel", task, ["task", "cancel", str(number)], (0, 1))
@@ -90,8 +94,8 @@ class Requester:
         if self.watch is not None and not self.watch.has_left:
             self.watch.dismiss(now)
             return
-        self._watched = {number for number in self._watched if not is_cold(number)} | self._unwatched
-        self._unwatched = set()
+        self._watched = {number for number in self._watched if not is_cold(number)} | self._unwatched.keys()
+        self._unwatched = {}
         words = ["task", "watch", *map(str, sorted(self._watched)), "--release"]
         number = sum(isinstance(program, Daemon) for program in self.programs)
         self.watch = self.daemon(f"{self.account}-watch-{number}", self.account, words)

@@ -42,6 +42,7 @@ class Committed:
     task_id: int
     miner: str
     revealed: bool
+    qualifies: bool  # its score is enough for the bounty
     deposit_held: bool
     aborted: bool  # the requester did not release, so there was nothing to reveal
     window: tuple[float, float]
@@ -76,6 +77,7 @@ def commitments(stage: Stage, books: Books) -> list[Committed]:
                 task_id=task_id,
                 miner=name,
                 revealed=entry.has_revealed,
+                qualifies=entry.qualifies,
                 deposit_held=entry.holds_deposit and not entry.is_struck,
                 aborted=task.outcome is Outcome.ABORTED,
                 window=(round(begin, 1), round(end, 1)),
@@ -103,7 +105,7 @@ def about_tasks(stage: Stage, books: Books, entries: Sequence[Committed]) -> lis
             f"{stage.settings.tasks} tasks were planned, {len(stage.posted)} reported as posted, "
             f"{stage.chain.task_count()} are on the chain"
         )
-    committed = {entry.task_id for entry in entries}
+    winnable = {entry.task_id for entry in entries if entry.qualifies}
     usual = [number for number, task in stage.posted.items() if task.kind == "usual"]
     settled = sum(stage.chain.task(TaskId(number)).outcome is Outcome.SETTLED for number in usual)
     if 2 * settled < len(usual):
@@ -117,7 +119,7 @@ def about_tasks(stage: Stage, books: Books, entries: Sequence[Committed]) -> lis
             found.append(f"task {number} ({task.kind}) is still {phase.label}")
         elif outcome is Outcome.ABORTED:
             found.append(f"task {number} ({task.kind}) was aborted: its requester did not release")
-        elif phase.label != WANTED[task.kind] and not _is_excused(task.kind, phase.label, number in committed):
+        elif phase.label != WANTED[task.kind] and not _is_excused(task.kind, phase.label, number in winnable):
             found.append(f"task {number} ({task.kind}) ended {phase.label}")
     for (task_id, _, miner), count in sorted(books.commits.items()):
         if count > 1:
@@ -136,10 +138,10 @@ def about_tasks(stage: Stage, books: Books, entries: Sequence[Committed]) -> lis
     return found
 
 
-def _is_excused(kind: str, label: str, has_commits: bool) -> bool:
-    """Miners need not take every task; one that was committed to at once can't be cancelled any more."""
+def _is_excused(kind: str, label: str, is_winnable: bool) -> bool:
+    """Miners need not take a task, nor train well on a busy machine; who commits at once forestalls a cancelling."""
     if kind == "usual":
-        return label == "Void" and not has_commits
+        return label == "Void" and not is_winnable
     return kind == "cancelled" and label == "Settled"
 
 

@@ -93,5 +93,5 @@ def test_entry__not_revealed__is_lost_if_its_miner_was_there(
     revealed: bool, aborted: bool, up: float, lost: bool
 ) -> None:
     """Who was down for the whole window could not have saved it."""
-    entry = Committed(1, "miner1", revealed, True, aborted, (10, 20), up, ())
+    entry = Committed(1, "miner1", revealed, False, True, aborted, (10, 20), up, ())
     assert entry.was_lost is lost
