@@ -89,7 +89,7 @@ class FakeHandle:
         epochs = self._job.epochs
         if self._trainer.failure:
             return TrainProgress("failed", 0, epochs, None, None, self._trainer.failure)
-        if self._trainer.starts <= self._trainer.lost:
+        if 0 < self._trainer.starts <= self._trainer.lost:
             return TrainProgress("failed", 0, epochs, None, None, "ended by signal 9", may_resume=True)
         self._left -= 1
         if self._left > 0:
