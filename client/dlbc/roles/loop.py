@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeVar
 from dlbc.core.errors import ContractRefused, DlbcError, NotFound, TryLater, VerificationFailed
 from dlbc.ports import Clock
 
-LONGEST_PAUSE = 60.0
+LONGEST_PAUSE = 15.0
+"""Seconds. Whoever holds deposits wants to know soon that the node is back."""
 RETRIED = (TryLater, VerificationFailed, ContractRefused, NotFound)
 """A node that answers nonsense once, or lags behind, must not end a role that holds deposits."""
 
@@ -28,7 +29,7 @@ def unheard(event: str, **keys: Any) -> None:
 def run(
     tick: Callable[[], bool], clock: Clock, *, report: Report = unheard, pause: float | Callable[[], float] = 1.0
 ) -> None:
-    """Calls `tick` until it returns False. One of RETRIED doubles the pause, up to a minute; others end it."""
+    """Calls `tick` until it returns False. One of RETRIED doubles the pause, up to LONGEST_PAUSE; others end it."""
     failures = 0
     while True:
         try:

@@ -49,6 +49,7 @@ def relayed(which: str, mode: Mode, at: Step, seconds: float) -> Fault:
         end=lambda life: relay(life).set("pass"),
         seconds=seconds,
         has_happened=lambda life: relay(life).hit > 0,
+        told="" if mode == "slow" else "try_later",
     )
 
 

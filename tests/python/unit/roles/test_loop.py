@@ -19,7 +19,7 @@ def test_run__tick_says_enough__ends() -> None:
     assert clock.slept == [2.0, 2.0]
 
 
-def test_run__nothing_answers__waits_twice_as_long_up_to_a_minute() -> None:
+def test_run__nothing_answers__waits_twice_as_long_up_to_a_limit() -> None:
     """TryLater is told and retried with growing pauses; success resets them."""
     told: list[str] = []
     attempts = iter([True] * 8 + [False, None])
@@ -34,7 +34,7 @@ def test_run__nothing_answers__waits_twice_as_long_up_to_a_minute() -> None:
         return True
 
     run(tick, clock, report=lambda event, **keys: told.append(event), pause=1.0)
-    assert clock.slept == [2.0, 4.0, 8.0, 16.0, 32.0, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE, 1.0]
+    assert clock.slept == [2.0, 4.0, 8.0, *[LONGEST_PAUSE] * 5, 1.0]
     assert told == ["try_later"] * 8
 
 
