@@ -97,6 +97,7 @@ contract PoolPlayer is PoolPlayerChecks {
 
     function playTime(uint256 seed) external {
         rememberPast();
+        passOverEmpty();
         if (oneIn(24, seed, "absence")) vm.warp(block.timestamp + throwOf(seed, "absence") % UNBONDING);
         else vm.warp(block.timestamp + 1 + throwOf(seed, "time") % (VOTE / 5));
     }

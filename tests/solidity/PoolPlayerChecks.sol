@@ -10,6 +10,10 @@ abstract contract PoolPlayerChecks is PoolPlayerVotes {
     uint256 internal constant MAX_ROUNDS = 3;
 
     mapping(uint256 taskId => Phase) private coldAs;
+    /// @dev Over, and nothing of anybody is left in it: no exit to try. Should a deposit be locked there again, the sums
+    /// of checkMoney differ; that all calls are refused there is tried by stray moves.
+    mapping(uint256 taskId => bool) private isEmptyTask;
+    mapping(bytes32 caseId => bool) private isEmptyCase;
     /// @dev What totalStakeAt and stakeAt once said of a past moment, as one hash.
     uint40[] private pastTimes;
     mapping(uint40 time => bytes32) private pasts;
@@ -70,12 +74,48 @@ abstract contract PoolPlayerChecks is PoolPlayerVotes {
     /// @dev Bounties of rounds to come, bonds, and deposits that are still somebody's.
     function expectedLocks() private view returns (uint256 sum) {
         for (uint256 taskId = 1; taskId <= tasks(); ++taskId) {
+            if (isEmptyTask[taskId]) continue;
             Task memory task = market.taskOf(taskId);
             if (task.outcome == Outcome.None) sum += task.bondWei + uint256(PAY) * (task.rounds - task.round);
             for (uint16 round; round <= task.round; ++round) {
                 sum += lockedDeposits(task, taskId, round);
             }
         }
+    }
+
+    /// @dev Tasks and cases that hold nothing any more are passed over from here on. Called by moves, for what a check
+    /// writes does not last.
+    function passOverEmpty() internal {
+        for (uint256 taskId = 1; taskId <= tasks(); ++taskId) {
+            if (isEmptyTask[taskId]) continue;
+            Task memory task = market.taskOf(taskId);
+            uint256 lockedWei = task.outcome == Outcome.None ? 1 : 0;
+            for (uint16 round; lockedWei == 0 && round <= task.round; ++round) {
+                lockedWei += lockedDeposits(task, taskId, round);
+            }
+            isEmptyTask[taskId] = lockedWei == 0;
+        }
+        for (uint256 i; i < caseIds.length; ++i) {
+            bytes32 caseId = caseIds[i];
+            if (!isEmptyCase[caseId]) {
+                isEmptyCase[caseId] = isEmptyTask[files[caseId].taskId] && !holdsAnything(caseId);
+            }
+        }
+    }
+
+    function holdsAnything(bytes32 caseId) private view returns (bool) {
+        address[AUDITORS] memory all = auditors();
+        for (uint8 attempt_; attempt_ < 2; ++attempt_) {
+            for (uint256 i; i < AUDITORS; ++i) {
+                Ballot state = ballots[caseId][attempt_][all[i]].state;
+                if (state == Ballot.Sealed || state == Ballot.Opened) return true;
+            }
+        }
+        address[] memory filers = files[caseId].filers;
+        for (uint256 i; i < filers.length; ++i) {
+            if (!isBondGone[caseId][filers[i]]) return true;
+        }
+        return false;
     }
 
     function lockedDeposits(Task memory task, uint256 taskId, uint16 round) private view returns (uint256 sum) {
@@ -243,6 +283,7 @@ abstract contract PoolPlayerChecks is PoolPlayerVotes {
     /// @dev Ends everything with nothing but time, as a stranger; then everybody leaves.
     function checkExit() external {
         for (uint256 taskId = 1; taskId <= tasks(); ++taskId) {
+            if (isEmptyTask[taskId]) continue;
             endByTime(taskId);
             for (uint16 round; round <= market.taskOf(taskId).round; ++round) {
                 for (uint256 i; i < MINERS; ++i) {
@@ -254,7 +295,7 @@ abstract contract PoolPlayerChecks is PoolPlayerVotes {
             if (demanded[i].demander != address(0)) doCloseDemand(i);
         }
         for (uint256 i; i < caseIds.length; ++i) {
-            collectAll(caseIds[i]);
+            if (!isEmptyCase[caseIds[i]]) collectAll(caseIds[i]);
         }
         assertEq(0, locksWei, "INV-EMPTY: locks");
         assertEq(0, bondsWei, "INV-EMPTY: bonds");
