@@ -19,7 +19,7 @@ from dlbc.core import watermark
 from dlbc.core.architecture import tensor_shapes
 from dlbc.core.cid import locator_of
 from dlbc.core.decide import Facts
-from dlbc.core.errors import BadInput, ContractRefused, TryLater, Unavailable, VerificationFailed
+from dlbc.core.errors import BadInput, ContractRefused, Garbled, TryLater, Unavailable, VerificationFailed
 from dlbc.core.events import ClaimRevealed, Receipt, TaskPosted
 from dlbc.core.manifest import Manifest
 from dlbc.core.proofs import (
@@ -66,6 +66,8 @@ CLAIM_ATTEMPTS = 8
 """How often in the reveal window a test set that failed its checks is fetched again."""
 TRAININGS_LOST = 3
 """Training children that may be ended from outside before the task is given up."""
+GARBLED_SECONDS = 15
+"""Between two attempts when a node serves other bytes than were asked for."""
 FETCH_SLICE_SECONDS = 20.0
 COMMIT_SECONDS = 15.0
 """For sealing and for a commit that is mined late, beside what storing the model takes."""
@@ -258,11 +260,21 @@ class MinerEntry:
                     return self._send_reveal()
                 if not isinstance(error, VerificationFailed | BadInput):
                     raise
-                self.claim_refused = f"nothing is claimed: {error}"
-                self.claim_again_at = facts.now + max(1, facts.task.reveal_seconds // CLAIM_ATTEMPTS)
-                self.report("gave_up", task_id=self.task_id, why=self.claim_refused)
+                self._claim_later(facts, error)
                 return None
         return self._send_reveal()
+
+    def _claim_later(self, facts: Facts, error: VerificationFailed | BadInput) -> None:
+        """Wrong bytes may be the own node's fault, and soon over; wrong contents are hardly ever."""
+        pause = max(1, facts.task.reveal_seconds // CLAIM_ATTEMPTS)
+        if isinstance(error, Garbled):
+            self.claim_refused = f"the test set is fetched again: {error}"
+            self.claim_again_at = facts.now + min(pause, GARBLED_SECONDS)
+            self.report("try_later", task_id=self.task_id, reason=str(error))
+            return
+        self.claim_refused = f"nothing is claimed: {error}"
+        self.claim_again_at = facts.now + pause
+        self.report("gave_up", task_id=self.task_id, why=self.claim_refused)
 
     def _send_reveal(self) -> Receipt:
         self.claim_refused = ""

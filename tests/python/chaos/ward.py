@@ -227,10 +227,11 @@ class Life:
     @property
     def is_finished(self) -> bool:
         """It has nothing left to do, and waits for other tasks."""
-        if self.process is None or not self.events("entry_finished"):
+        if self.process is None or not (self.deaths or self.events("entry_finished")):
             return False
         with SqliteJournal(self.home, read_only=True) as kept:
-            return all(record.get("done") for _, record in kept.all("entry"))
+            records = kept.all("entry")
+        return bool(records) and all(record.get("done") for _, record in records)
 
     @property
     def is_home(self) -> bool:
@@ -476,11 +477,17 @@ def drop(depth: int, account: Account) -> Disturb:
 
     def disturb(lives: Sequence[Life], step: Step) -> None:
         network = lives[0].ward.network
-        time, top = anvil.latest_time(network.rpc_url), anvil.rpc(network.rpc_url, "eth_blockNumber")
-        before = anvil.rpc(network.rpc_url, "eth_getBlockByNumber", top, False)["hash"]
-        anvil.rpc(network.rpc_url, "anvil_reorg", depth, [])
-        assert before != anvil.rpc(network.rpc_url, "eth_getBlockByNumber", top, False)["hash"]
+        time = anvil.latest_time(network.rpc_url)
+        assert any(_reorganised(network.rpc_url, depth) for _ in range(5))
         network.advance_time(to=time + depth)
         account.add("reorganisation", f"{depth} blocks when {step.name.lower()}")
 
     return disturb
+
+
+def _reorganised(url: str, depth: int) -> bool:
+    """False if another block came just before, so that the one that was looked at stayed."""
+    top = anvil.rpc(url, "eth_blockNumber")
+    before = anvil.rpc(url, "eth_getBlockByNumber", top, False)["hash"]
+    anvil.rpc(url, "anvil_reorg", depth, [])
+    return bool(before != anvil.rpc(url, "eth_getBlockByNumber", top, False)["hash"])
