@@ -36,8 +36,8 @@ from dlbc.core.types import Address, Phase, TaskId
 from relay import Relay
 from report import Account
 
-STEP_SECONDS = 150.0
-IN_VAIN = 45.0
+STEP_SECONDS = 400.0
+IN_VAIN = 240.0
 """Seconds after which a fault that has met nobody ends."""
 DEEPEST = 12
 """Blocks that a reorganisation replaces at most."""
