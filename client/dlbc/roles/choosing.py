@@ -21,7 +21,7 @@ from dlbc.core.devices import members
 from dlbc.core.errors import BadInput, Garbled, NotFound, Refused, TryLater, VerificationFailed
 from dlbc.core.events import TaskPosted
 from dlbc.core.manifest import Manifest
-from dlbc.core.schedule import ASSUMED_DOWNLOAD, Means, Offer, Plan, Speeds, average, learned_speed, plan
+from dlbc.core.schedule import ASSUMED_DOWNLOAD, Means, Offer, Plan, Speeds, average, learned_speed, plan, speed_of
 from dlbc.core.types import ZERO_HASH, Hash32, RankedTask, TaskId, Timestamp
 from dlbc.ports import Chain, Journal, Storage, Trainer
 from dlbc.roles.artifacts import fetch_manifest
@@ -32,6 +32,8 @@ from dlbc.roles.models import Models
 SPEED = "speed"
 """Kind of the journal's records of what this machine does a second, by "family/device" and "download"."""
 _DOWNLOAD = "download"
+SCORING_SHARE = 2
+"""Fetching and scoring the test set may take this part of the reveal window."""
 LEAST_DOWNLOAD = 2**20
 """Bytes: smaller downloads say more about latency."""
 TRAINING_PASSES = 3
@@ -187,6 +189,7 @@ class Chooser:
         _check_markable(manifest)
         self._check_parent(manifest)
         self._check_disk(manifest)
+        self._check_scoring(manifest, posted)
         return _Known(posted, manifest)
 
     def _offer(self, ranked: RankedTask, known: _Known) -> Offer:
@@ -217,6 +220,18 @@ class Chooser:
         needed, free = manifest.data_bytes + DISK_MODELS * manifest.model_bytes, disk_usage(self.folder).free
         if needed > free // 2:
             raise Refused(f"data and models need about {needed} bytes, {self.folder} has {free} left")
+
+    def _check_scoring(self, manifest: Manifest, posted: TaskPosted) -> None:
+        """Raises Refused for a test set that can't be claimed on in time: the terms count training only (P-80)."""
+        family, speeds = manifest.architecture.family, self.speeds()
+        fastest = max(speed_of(speeds, family, members(device)[0]) for device in self.options.devices)
+        test, window = manifest.tests[0], posted.terms.reveal_seconds
+        needed = test.size_bytes // self.download()
+        needed += test.samples * flops_per_sample(manifest.architecture) // fastest
+        if needed > window // SCORING_SHARE:
+            raise Refused(
+                f"fetching and scoring its test set takes about {needed} s here, the reveal window has {window} s"
+            )
 
     def _is_mine(self, seen: _Seen) -> bool:
         """There is an entry for it, finished or not."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from dlbc.core.architecture import tensor_shapes
 from dlbc.core.cid import locator_of
 from dlbc.core.decide import Facts
 from dlbc.core.errors import BadInput, ContractRefused, Garbled, TryLater, Unavailable, VerificationFailed
-from dlbc.core.events import ClaimRevealed, Receipt, TaskPosted
+from dlbc.core.events import ClaimRevealed, Receipt, TaskPosted, TestSetReleased
 from dlbc.core.manifest import Manifest
 from dlbc.core.proofs import (
     commitment,
@@ -55,6 +56,7 @@ from dlbc.roles.artifacts import (
     store_sealed,
     write_atomically,
 )
+from dlbc.roles.errand import Errand, StillRunning
 from dlbc.roles.loop import Report
 from dlbc.roles.models import Models
 from dlbc.roles.recovery import Wallet
@@ -78,6 +80,22 @@ LEAST_BUDGET = 1.0
 PREDICTIONS_SECONDS = 10.0
 LAST_CHANCE = 4
 """In the last quarter of the reveal window a claim of zero is revealed, which brings the deposit back."""
+LAST_MOMENT = 8
+"""In the last eighth if scoring is under way, and may still end in time."""
+TURN_SECONDS = 300.0
+"""How long the scoring of one entry lets another one's finish first."""
+FIRST_WAIT, NEXT_WAIT = 5.0, 0.1
+"""Seconds that a tick waits for the scores of a test set: the first time, and once it is known to be slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """What the own model says about a test set: the tree of the claim, and its leaves."""
+
+    tree: PredictionTree
+    predictions: NDArray[np.int64]
+    scores: NDArray[np.int64]
+    is_recovered: bool  # the model was fetched back
 
 
 @dataclass(slots=True)
@@ -117,6 +135,11 @@ class MinerEntry:
     """Why the released test set can't be claimed on. Not journaled: our own node may have been the liar."""
     claim_again_at: int = 0
     """Chain time of the next attempt."""
+    scoring: Lock = field(default_factory=Lock)
+    """Held while a model is scored: two at a time need twice the memory. A slow one does not keep others for ever."""
+    _errand: Errand[_Scored] | None = None
+    _errand_about: TestSetReleased | None = None
+    _pulling: Errand[int] | None = None
     _manifest: Manifest | None = None
     _secrets: dict[int, MinerSecrets] = field(default_factory=dict)
 
@@ -220,6 +243,13 @@ class MinerEntry:
             self.handle.kill()
             self.handle = None
 
+    def end_errands(self) -> None:
+        """What is still fetched or scored for this entry is of no use any more."""
+        for errand in (self._errand, self._pulling):
+            if errand is not None:
+                errand.abandon()
+        self._errand = self._pulling = None
+
     def give_up(self, why: str) -> None:
         """Remembers why this round is lost, so that it is said once and not tried for ever."""
         self.note(gave_up=why)
@@ -255,7 +285,8 @@ class MinerEntry:
             try:
                 self._predict(facts.round.test_commitment)
             except Exception as error:
-                if self._must_save_deposit(facts):
+                if self._must_save_deposit(facts, LAST_MOMENT if isinstance(error, StillRunning) else LAST_CHANCE):
+                    self.end_errands()
                     self._claim_nothing(facts, error)
                     return self._send_reveal()
                 if not isinstance(error, VerificationFailed | BadInput):
@@ -369,10 +400,22 @@ class MinerEntry:
             return None
         file = self.folder / f"{self.parent.hex()}.safetensors"
         if not file.is_file():
-            models = Models(self.chain, self.storage, self.trainer)
-            model = models.by_hash(self.parent)
+            model = Models(self.chain, self.storage, self.trainer).by_hash(self.parent)
             file.parent.mkdir(parents=True, exist_ok=True)
-            models.pull(model, file)
+            if self._pulling is None:
+                self._pulling = Errand(
+                    "the parent's model is being fetched",
+                    self.storage,
+                    lambda storage: Models(self.chain, storage, self.trainer).pull(model, file),
+                )
+            try:
+                self._pulling.result(FIRST_WAIT)
+            except StillRunning:
+                raise
+            except BaseException:
+                self._pulling = None
+                raise
+            self._pulling = None
             self.report("parent_fetched", task_id=self.task_id, model_hash=self.parent, of_task=model.task_id)
         return file
 
@@ -442,13 +485,12 @@ class MinerEntry:
 
     def _predict(self, committed_test: Hash32) -> None:
         """Builds and publishes the claim and journals it."""
-        predictions, scores = self._evaluate(committed_test)
-        digest = self._digest()
-        tree = PredictionTree(digest, predictions, scores)
+        scored = self._evaluate(committed_test)
+        digest, tree, scores = self._digest(), scored.tree, scored.scores
         claim = Claim(
             total=tree.total,
             predictions_root=tree.root(len(scores)),
-            predictions=self.storage.add(encode_predictions(predictions, scores)),
+            predictions=self.storage.add(encode_predictions(scored.predictions, scores)),
         )
         signature = self.keys.sign_typed(score_claim_typed_data(digest, claim, self.chain.chain_id, self.chain.market))
         self.note(
@@ -465,18 +507,65 @@ class MinerEntry:
             score_ppm=score_ppm(claim.total, len(scores), 1),
         )
 
-    def _evaluate(self, committed_test: Hash32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(predictions, scores) of the own model on the released test set, [n] each."""
-        manifest = self._checked_manifest()
+    def _evaluate(self, committed_test: Hash32) -> _Scored:
+        """The own model on the released test set. Raises StillRunning until that is done.
+
+        Whoever serves the test set sets the pace, and how large it is.
+        """
+        manifest, digest, key = self._checked_manifest(), self._digest(), self._own_secrets().seal_key
         released = self.chain.released(self.task_id, self.round)
         if released is None:
             raise TryLater(f"task {self.task_id} shows no release in the node's log yet; try again")
-        test = fetch_test_set(self.storage, self.trainer, manifest, released, committed_test)
-        weights = self.trainer.check_model(
-            self._model_file(manifest), manifest.architecture, max_bytes=manifest.model_bytes
-        )
-        predictions = self.trainer.predict(weights, manifest.architecture, test.x, self.device)
-        return predictions, top1_scores(predictions, test.y)
+        if self._errand is not None and self._errand_about != released:  # a reorganisation brought another one
+            self.end_errands()
+        seconds = NEXT_WAIT
+        if self._errand is None:
+            self._errand = Errand(
+                "the released test set is being fetched and scored",
+                self.storage,
+                lambda storage: self._score(storage, manifest, released, committed_test, digest, key),
+            )
+            self._errand_about, seconds = released, FIRST_WAIT
+        try:
+            scored = self._errand.result(seconds)
+        except StillRunning:
+            raise
+        except BaseException:
+            self._errand = None
+            raise
+        self._errand = None
+        if scored.is_recovered:
+            self.report("model_recovered", task_id=self.task_id)
+        return scored
+
+    def _score(
+        self,
+        storage: Storage,
+        manifest: Manifest,
+        released: TestSetReleased,
+        committed_test: Hash32,
+        digest: Hash32,
+        seal_key: bytes,
+    ) -> _Scored:
+        """In the errand's thread: neither chain nor journal."""
+        test = fetch_test_set(storage, self.trainer, manifest, released, committed_test)
+        file, is_recovered = self._model_file(storage, manifest, seal_key)
+        is_my_turn = self.scoring.acquire(timeout=TURN_SECONDS)
+        try:
+            weights = self.trainer.check_model(file, manifest.architecture, max_bytes=manifest.model_bytes)
+            predictions, scores = self._leaves(
+                self.trainer.predict(weights, manifest.architecture, test.x, self.device), test.y
+            )
+            return _Scored(PredictionTree(digest, predictions, scores), predictions, scores, is_recovered)
+        finally:
+            if is_my_turn:
+                self.scoring.release()
+
+    def _leaves(
+        self, predictions: NDArray[np.int64], labels: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(predictions, scores) to publish, [n] each."""
+        return predictions, top1_scores(predictions, labels)
 
     def _claimed_tree(self, claim: ClaimRevealed) -> tuple[PredictionTree, NDArray[np.int64], NDArray[np.int64]]:
         """The tree of the own claim and its leaves, from the published file or, if that is lost, from the model."""
@@ -485,9 +574,10 @@ class MinerEntry:
             size = predictions_bytes(facts.samples)
             data = self.storage.fetch(claim.claim.predictions, max_bytes=size, timeout=PREDICTIONS_SECONDS)
             predictions, scores = decode_predictions(data, facts.samples)
+            tree = PredictionTree(self._digest(), predictions, scores)
         except (Unavailable, BadInput, VerificationFailed):
-            predictions, scores = self._evaluate(facts.test_commitment)
-        tree = PredictionTree(self._digest(), predictions, scores)
+            scored = self._evaluate(facts.test_commitment)
+            tree, predictions, scores = scored.tree, scored.predictions, scored.scores
         if tree.h_top != claim.h_top:
             raise VerificationFailed(
                 f"own predictions of task {self.task_id}: expected the top hash {claim.h_top.hex()}, found "
@@ -495,8 +585,8 @@ class MinerEntry:
             )
         return tree, predictions, scores
 
-    def _must_save_deposit(self, facts: Facts) -> bool:
-        is_late = facts.phase.ends_at - facts.now <= facts.task.reveal_seconds // LAST_CHANCE
+    def _must_save_deposit(self, facts: Facts, share: int) -> bool:
+        is_late = facts.phase.ends_at - facts.now <= facts.task.reveal_seconds // share
         return is_late and facts.task.min_score_ppm > 0
 
     def _claim_nothing(self, facts: Facts, error: Exception) -> None:
@@ -508,21 +598,19 @@ class MinerEntry:
         self.note(stage="revealing", claim=to_record(claim), h_top=to_record(ZERO_HASH), signature=to_record(signature))
         self.report("zero_claimed", task_id=self.task_id, why=f"to get the deposit back: {error}"[:300])
 
-    def _model_file(self, manifest: Manifest) -> Path:
-        """The model this entry committed to: the trained file, or the sealed bytes fetched back and opened."""
+    def _model_file(self, storage: Storage, manifest: Manifest, seal_key: bytes) -> tuple[Path, bool]:
+        """The model this entry committed to: the trained file, or (True) the sealed bytes fetched back and opened."""
         proof = self._proof()
         own = Path(str(self.record.get("model", "")) or self.folder / "recovered.safetensors")
         if own.is_file() and file_sha256(own) == proof.model_hash:
-            return own
+            return own, False
         recovered = self.folder / "recovered.safetensors"
-        key = self._own_secrets().seal_key
-        write_atomically(recovered, fetch_sealed(self.storage, proof.sealed_model, key, max_bytes=manifest.model_bytes))
+        write_atomically(recovered, fetch_sealed(storage, proof.sealed_model, seal_key, max_bytes=manifest.model_bytes))
         if file_sha256(recovered) != proof.model_hash:
             raise VerificationFailed(
                 f"own model: expected sha256 {proof.model_hash.hex()}, found {file_sha256(recovered).hex()}"
             )
-        self.report("model_recovered", task_id=self.task_id)
-        return recovered
+        return recovered, True
 
     def _ensure_proof(self, entry: Entry) -> None:
         """Makes the journal agree with the chain about what was committed, from the wallet if need be."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from dlbc.core.decide import Decision, Do, MinerFacts, decide_miner
@@ -75,6 +76,8 @@ class Miner:
     _free: int = 0
     """Devices that had nothing to do at the last tick."""
     _has_fetched: bool = False
+    _scoring: Lock = field(default_factory=Lock)
+    """One model at a time is scored."""
     _received: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Money that arrived and is not journaled yet."""
 
@@ -128,6 +131,7 @@ class Miner:
         """Ends the training children; nothing is lost, the next run goes on from there."""
         for entry in self.entries.values():
             entry.stop_training()
+            entry.end_errands()
 
     # ------------------------------------------------------------------ what it already has
 
@@ -164,6 +168,7 @@ class Miner:
             strategy=self.options.strategy,
             seconds=self.seconds,
             estimate=int(record.get("estimate", 0)),
+            scoring=self._scoring,
         )
         entry.note()
         self.entries[entry.key] = entry
@@ -258,6 +263,7 @@ class Miner:
                 self.report("waiting", task_id=entry.task_id, why="the commit is not in the node's state")
             case Do.FINISH:
                 entry.stop_training()
+                entry.end_errands()
                 entry.note(done=True, done_at=facts.now)
                 self.report("entry_finished", task_id=entry.task_id, round=entry.round, why=decision.why)
             case _:
