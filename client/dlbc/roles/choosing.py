@@ -32,8 +32,6 @@ from dlbc.roles.models import Models
 SPEED = "speed"
 """Kind of the journal's records of what this machine does a second, by "family/device" and "download"."""
 _DOWNLOAD = "download"
-SCORING_SHARE = 2
-"""Fetching and scoring the test set may take this part of the reveal window."""
 LEAST_DOWNLOAD = 2**20
 """Bytes: smaller downloads say more about latency."""
 TRAINING_PASSES = 3
@@ -228,7 +226,7 @@ class Chooser:
         test, window = manifest.tests[0], posted.terms.reveal_seconds
         needed = test.size_bytes // self.download()
         needed += test.samples * flops_per_sample(manifest.architecture) // fastest
-        if needed > window // SCORING_SHARE:
+        if needed > window:
             raise Refused(
                 f"fetching and scoring its test set takes about {needed} s here, the reveal window has {window} s"
             )

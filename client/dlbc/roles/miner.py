@@ -276,6 +276,10 @@ class Miner:
             free = self._free_devices()
             if not free or self._has_fetched:
                 return  # one training a device, and one fetch of data a tick
+            why = self._why_no_room(entry) if _is_stuck(entry) else ""
+            if why:
+                self.report("waiting", task_id=entry.task_id, why=why)
+                return
             entry.device = entry.device if entry.device in free else free[0]
             self._has_fetched = True
         try:
@@ -325,10 +329,7 @@ class Miner:
         return [
             entry
             for entry in self.entries.values()
-            if entry.may_give_up
-            and not (entry.is_done or entry.gave_up)
-            # A task whose data does not come must not keep the miner from others.
-            and (entry.handle is not None or entry.data_tries < PATIENCE)
+            if entry.may_give_up and not (entry.is_done or entry.gave_up) and not _is_stuck(entry)
         ]
 
     def _is_look_due(self) -> bool:
@@ -377,7 +378,7 @@ class Miner:
         """What this miner has now."""
         now = self.chain.now()
         self._balance = self.chain.balance(self.keys.address)
-        alive = [entry for entry in self.entries.values() if not (entry.is_done or entry.gave_up)]
+        alive = [entry for entry in self._alive() if not _is_stuck(entry)]
         unpaid = sum(entry.posted.terms.deposit_wei for entry in alive if not entry.has_committed)
         return Means(
             now=now,
@@ -393,12 +394,25 @@ class Miner:
             download=self._chooser.download(),
         )
 
+    def _alive(self) -> list[MinerEntry]:
+        return [entry for entry in self.entries.values() if not (entry.is_done or entry.gave_up)]
+
     def _at_risk(self) -> int:
         return sum(
             entry.posted.terms.deposit_wei
             for entry in self.entries.values()
-            if not entry.is_done and (entry.has_committed or not entry.gave_up)
+            if not entry.is_done and (entry.has_committed or not (entry.gave_up or _is_stuck(entry)))
         )
+
+    def _why_no_room(self, entry: MinerEntry) -> str:
+        """Why a task whose data comes after all can't be begun now; others were promised its money. "" if it can."""
+        deposit, limit = entry.posted.terms.deposit_wei, self.options.most_at_risk_wei
+        if limit is not None and self._at_risk() + deposit > limit:
+            return "its deposit would put more at risk than the limit allows"
+        means = self._means()
+        if means.balance_wei - means.promised_wei < deposit + means.gas_wei:
+            return "the account holds too little for its deposit, beside what is promised to other tasks"
+        return ""
 
     def _free_at(self, device: str, now: Timestamp) -> Timestamp:
         ends = [seconds_left(entry, self.seconds()) for entry in self._at_work() if entry.device == device]
@@ -428,3 +442,8 @@ class Miner:
             balance_wei=Wei(self._balance),
             at_risk_wei=Wei(self._at_risk()),
         )
+
+
+def _is_stuck(entry: MinerEntry) -> bool:
+    """Its data does not come: that must keep neither a device nor money from other tasks."""
+    return entry.may_give_up and entry.handle is None and entry.data_tries >= PATIENCE

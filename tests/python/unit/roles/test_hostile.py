@@ -252,6 +252,28 @@ def test_miner__data_nobody_serves__another_task_is_done_meanwhile(world: World)
     assert world.onlooker.round(honest, 0).commits == 1
 
 
+@pytest.mark.parametrize("limit", [None, Wei(15 * 10**16)])
+def test_miner__data_nobody_serves__its_deposit_is_kept_for_nobody(world: World, limit: Wei | None) -> None:
+    """Posting a task and cancelling it is free: it must not take the money that an honest task needs."""
+    sham = world.post()
+    served = {locator: world.network.pop(locator) for locator in shard_locators(world, sham)}
+    world.market.balances[account("miner").address] = 10**18 if limit else 15 * 10**16
+    storage = SlowStorage(world.network, 0.1)
+    miner = world.miner(most_at_risk_wei=limit)
+    miner.storage, miner.seconds = storage, lambda: storage.time
+    miner.tick()
+    honest = post_another(world)
+    for _ in range(16):
+        miner.tick()
+    assert world.onlooker.round(honest, 0).commits == 1
+    world.network |= served
+    for _ in range(8):
+        miner.tick()
+    assert world.onlooker.round(sham, 0).commits == 0
+    assert world.market.balances[account("miner").address] >= 5 * 10**15
+    assert "deposit" in world.heard("waiting", "miner")[-1]["why"]
+
+
 def test_miner__task_larger_than_the_machine__passes_it_over(world: World) -> None:
     """A manifest of a kilobyte may ask for 80 GB; a machine that tries loses its other entries, too."""
     world.post()

@@ -110,6 +110,17 @@ def test_miner__scoring_takes_longer_than_the_window__its_deposit_is_saved(
     assert world.market.phase(slow).phase is Phase.REVEALING
 
 
+def test_miner__test_set_that_no_window_is_long_enough_for__passes_the_task_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What training costs is in the terms, what scoring costs is not; a deposit should not depend on it."""
+    world.post()
+    monkeypatch.setattr("dlbc.roles.choosing.ASSUMED_DOWNLOAD", 100)
+    world.miner().tick()
+    (told,) = world.heard("task_passed_over")
+    assert "scoring its test set takes about" in told["why"]
+
+
 def test_miner__stopped_while_it_scores__fetches_nothing_more(
     world: World, dam: Dam, monkeypatch: pytest.MonkeyPatch
 ) -> None:
