@@ -246,7 +246,20 @@ class Chain(Protocol):
         deposit_wei: Wei,
     ) -> Receipt: ...
     def release(self, task_id: TaskId, test_set: TestSet, test_key: bytes) -> Receipt: ...
-    def reveal(self, proof: TrainingProof, salt: bytes, claim: Claim, h_top: Hash32, signature: bytes) -> Receipt: ...
+    def reveal(
+        self,
+        proof: TrainingProof,
+        salt: bytes,
+        claim: Claim,
+        h_top: Hash32,
+        signature: bytes,
+        most_gas: int | None = None,
+    ) -> Receipt:
+        """A wallet that is a contract checks the signature with whatever gas it likes: above `most_gas` TooMuchGas is
+        raised and nothing sent.
+        """
+        ...
+
     def nominate(self, task_id: TaskId, miner: Address) -> Receipt: ...
     def open(
         self,

@@ -4,6 +4,7 @@ DlbcError
 ├── Refused              exit 1   the request can't be carried out; nothing was changed
 │   ├── BadInput                  a file, value or manifest is malformed or hostile
 │   ├── ContractRefused           the chain would revert; carries the decoded custom error
+│   ├── TooMuchGas                the call takes more gas than its sender pays for
 │   ├── NotFound                  no such task, model, account, block
 │   └── NotYet           exit 3   the task is not that far (`retryable`)
 ├── Usage                exit 2   the command line or configuration is wrong
@@ -43,11 +44,18 @@ class NotFound(Refused):
 class ContractRefused(Refused):
     """A contract call would revert (or did)."""
 
+    is_mined = False
+    """It was sent, and paid for, before it failed."""
+
     def __init__(self, sentence: str, *, name: str = "", args: Mapping[str, object] | None = None) -> None:
         """`name` is the custom error's name, e.g. "Market_WrongPhase"; `args` its decoded arguments."""
         super().__init__(sentence)
         self.name = name
         self.arguments: Mapping[str, object] = args or {}
+
+
+class TooMuchGas(Refused):
+    """The call takes more gas than its sender wants to pay for; nothing was sent."""
 
 
 class NotYet(Refused):

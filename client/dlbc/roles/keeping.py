@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from dlbc.core.decide import Do, decide_keeper
@@ -18,6 +19,8 @@ PAGE = 100
 """Tasks of one request."""
 PAGES = 16
 """Requests of one tick at most, beside one for tasks that are over: a reorganisation may bring one back."""
+ADVANCE_SECONDS = 20.0
+"""Of a tick: who posts a thousand tasks that end together must not hold up the reveals of others."""
 REST = 64
 """Ticks that a task is left alone at most whose advance failed."""
 
@@ -33,6 +36,10 @@ class MarketKeeper:
     report: Report = unheard
     tasks: frozenset[TaskId] | None = None  # None: all of the market
     relay: Relay | None = None
+    seconds: Callable[[], float] = time.monotonic
+    """A stopwatch."""
+    _began: float = 0.0
+    """On it, of this tick's advances."""
     _open: dict[_Page, int] = field(default_factory=dict)
     """Pages with a task that is not over yet, and the tick of the last look."""
     _last: _Page = 0
@@ -48,6 +55,9 @@ class MarketKeeper:
         """One look, and at most one transaction for each task that is due. False once all chosen tasks are over."""
         self._ticks += 1
         self._now = None
+        if self.relay is not None:  # first: a reveal that is late costs a deposit, an advance can wait
+            self.relay.tick()
+        self._began = self.seconds()
         if self.tasks is None:
             self._look_at_the_market()
             is_over = False
@@ -56,8 +66,6 @@ class MarketKeeper:
             for task_id, phase in looks:
                 self._attend(task_id, phase)
             is_over = all(phase.phase.is_cold for _, phase in looks)
-        if self.relay is not None:
-            self.relay.tick()
         return not is_over
 
     def _look_at_the_market(self) -> None:
@@ -98,7 +106,7 @@ class MarketKeeper:
         if left > 0:
             self._rests[task_id] = left - 1, pause
             return
-        if not self._is_my_turn(task_id, phase):
+        if self.seconds() - self._began > ADVANCE_SECONDS or not self._is_my_turn(task_id, phase):
             return
         try:
             advance(self.chain, task_id, self.report)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dlbc.config import checksum_address
 from dlbc.core.decide import Do, Facts
-from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused
+from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused, TooMuchGas
 from dlbc.core.signed_reveal import MAX_BYTES, SignedReveal, decide_relay, from_bytes, to_bytes
 from dlbc.core.turns import draw_lot
 from dlbc.core.types import TaskId
@@ -23,6 +23,8 @@ from dlbc.roles.keeper import read_facts
 from dlbc.roles.loop import Report, unheard
 
 REFUSED, DONE = "refused", "done"
+MOST_GAS = 1_000_000
+"""That a keeper pays for: a miner's wallet may be a contract, whose check of a signature takes what it likes."""
 LOOK_AT = 64
 """Files that are looked at in one tick."""
 MAX_FILES = 10_000
@@ -120,12 +122,17 @@ class Relay:
         Where the node does not show the pool, the later of two pays for one failure, and then sees the reveal on chain.
         """
         try:
-            receipt = self.chain.reveal(reveal.proof, reveal.salt, reveal.claim, reveal.h_top, reveal.signature)
+            receipt = self.chain.reveal(
+                reveal.proof, reveal.salt, reveal.claim, reveal.h_top, reveal.signature, most_gas=MOST_GAS
+            )
+        except TooMuchGas as error:
+            self._refuse(file, str(error))
+            return
         except ContractRefused as error:
             if error.name == "Market_AlreadyRevealed":  # mined or waiting: its miner, or another keeper
                 self.report("relay_overtaken", task_id=reveal.proof.task_id, miner=reveal.proof.miner)
                 self._rest(file)
-            elif error.name in _HOPELESS:
+            elif error.is_mined or error.name in _HOPELESS:  # what passes here and fails there is paid for once
                 self._refuse(file, str(error))
             else:
                 raise

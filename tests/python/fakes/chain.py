@@ -505,7 +505,15 @@ class FakeChain:
         state.released[task_id, task.round] = TestSetReleased(task_id, task.round, test_set, test_key, reveal_end)
         return self._end("release")
 
-    def reveal(self, proof: TrainingProof, salt: bytes, claim: Claim, h_top: Hash32, signature: bytes) -> Receipt:
+    def reveal(
+        self,
+        proof: TrainingProof,
+        salt: bytes,
+        claim: Claim,
+        h_top: Hash32,
+        signature: bytes,
+        most_gas: int | None = None,
+    ) -> Receipt:
         self._begin("reveal")
         state, key = self.state, (proof.task_id, proof.round, proof.miner)
         task, round_ = self._load_current(proof.task_id, proof.round)

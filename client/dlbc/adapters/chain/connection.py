@@ -149,9 +149,18 @@ class Connection:
         except RpcError as error:
             raise self.refused("eth_getLogs", error) from error
 
-    def send(self, contract: str, address: Address, name: str, *arguments: Any, value: int = 0) -> Mined:
+    def send(
+        self,
+        contract: str,
+        address: Address,
+        name: str,
+        *arguments: Any,
+        value: int = 0,
+        most_gas: int | None = None,
+    ) -> Mined:
         """One transaction, simulated before it is sent and mined when this returns. Raises Usage without an account."""
-        return self._sender.send(name, address, abi.load(contract).functions[name].encode(arguments), value)
+        data = abi.load(contract).functions[name].encode(arguments)
+        return self._sender.send(name, address, data, value, most_gas)
 
     def pay(self, to: Address, value: int) -> Mined:
         """Ether and no call. Raises as `send`."""

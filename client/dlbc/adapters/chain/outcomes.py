@@ -30,7 +30,9 @@ def read_mined(rpc: Rpc, call: str, request: Mapping[str, str], tx_hash: Hash32,
         raise rpc.malformed(method, "the transaction that was asked for")
     block = rpc.as_quantity(method, receipt.get("blockNumber"))
     if rpc.as_quantity(method, receipt.get("status")) != 1:
-        raise _failed(rpc, call, request, tx_hash, block)
+        failed = _failed(rpc, call, request, tx_hash, block)
+        failed.is_mined = True
+        raise failed
     logs = receipt.get("logs")
     if not isinstance(logs, list) or not all(isinstance(log, Mapping) for log in logs):
         raise rpc.malformed(method, "a list of logs")

@@ -22,7 +22,7 @@ from dlbc.adapters.chain.fees import Fees, allowed, fees_of, in_gwei, is_left_be
 from dlbc.adapters.chain.flights import MAX_WAITING, Flight, Key, SentLog, find_waiting
 from dlbc.adapters.chain.outcomes import Mined, read_mined, rejected, too_poor
 from dlbc.adapters.chain.rpc import Rpc, RpcError
-from dlbc.core.errors import ChainUnreachable, Refused
+from dlbc.core.errors import ChainUnreachable, Refused, TooMuchGas
 from dlbc.core.types import Address, Hash32, Wei
 from dlbc.ports import Keys
 
@@ -82,10 +82,10 @@ class Sender:
         self._flights: dict[Key, Flight] = {}
         self._log = SentLog(sending.folder, chain_id, keys.address)
 
-    def send(self, call: str, to: Address | None, data: bytes, value: int = 0) -> Mined:
+    def send(self, call: str, to: Address | None, data: bytes, value: int = 0, most_gas: int | None = None) -> Mined:
         """Sends `data` to a contract, or creates one when `to` is None; returns once it is mined.
 
-        Raises ContractRefused with the decoded reason, Refused when the account can't pay (both before anything is
+        Raises ContractRefused with the decoded reason, Refused when the account can't pay, TooMuchGas (all before it is
         sent, unless the chain changed in between), TryLater while gas costs more than the owner allows,
         ChainUnreachable when it is not mined in time or the node is gone.
         """
@@ -95,7 +95,7 @@ class Sender:
                 self._sleep(FIRST_POLL * 2**attempt)
             flight = self._flights.get(key)
             if flight is None:
-                flight = self._finish_earlier(key) or self._sign(call, to, data, value)
+                flight = self._finish_earlier(key) or self._sign(call, to, data, value, most_gas)
                 self._forget(flight.nonce)
                 self._flights[key] = flight
             else:
@@ -197,7 +197,7 @@ class Sender:
 
     # ------------------------------------------------------------------ before
 
-    def _sign(self, call: str, to: Address | None, data: bytes, value: int) -> Flight:
+    def _sign(self, call: str, to: Address | None, data: bytes, value: int, most_gas: int | None) -> Flight:
         """Simulates, prices and signs. Nothing leaves this machine."""
         sender = self._keys.address
         request = {"from": sender, "data": "0x" + data.hex(), "value": hex(value)}
@@ -207,7 +207,10 @@ class Sender:
         if balance < value:
             raise too_poor(call, sender, value, balance)
         self._simulate(call, request)
-        gas = min(MAX_GAS, self._estimate(call, request) * 5 // 4 + GAS_TO_SPARE)
+        estimate = self._estimate(call, request)
+        if most_gas is not None and estimate > most_gas:
+            raise TooMuchGas(f"{call}: it takes {estimate} gas, at most {most_gas} are paid for; nothing was sent")
+        gas = min(MAX_GAS, estimate * 5 // 4 + GAS_TO_SPARE)
         fees = allowed(call, read_fees(self._rpc), self._sending.max_fee)
         if balance < value + gas * fees.most:
             raise too_poor(call, sender, value + gas * fees.most, balance)

@@ -402,9 +402,17 @@ class Web3Chain:
         """Publishes the test set and its key."""
         return self._write("release", task_id, test_set, test_key)
 
-    def reveal(self, proof: TrainingProof, salt: bytes, claim: Claim, h_top: Hash32, signature: bytes) -> Receipt:
+    def reveal(
+        self,
+        proof: TrainingProof,
+        salt: bytes,
+        claim: Claim,
+        h_top: Hash32,
+        signature: bytes,
+        most_gas: int | None = None,
+    ) -> Receipt:
         """Reveals a miner's claim."""
-        return self._write("reveal", proof, salt, claim, h_top, signature)
+        return self._write("reveal", proof, salt, claim, h_top, signature, most_gas=most_gas)
 
     def nominate(self, task_id: TaskId, miner: Address) -> Receipt:
         """Puts forward a qualifying claim after a strike."""
@@ -474,11 +482,12 @@ class Web3Chain:
             pass  # not 65 bytes of a key's signature, but perhaps something that the signer's contract knows
         return self.connection.has_code(signer) and self.connection.is_accepted(signer, digest, signature)
 
-    def _send(self, name: str, *arguments: Any, value: int = 0) -> Mined:
-        return self.connection.send("TaskMarket", self._market_address, name, *arguments, value=value)
+    def _send(self, name: str, *arguments: Any, value: int = 0, most_gas: int | None = None) -> Mined:
+        place = "TaskMarket", self._market_address
+        return self.connection.send(*place, name, *arguments, value=value, most_gas=most_gas)
 
-    def _write(self, name: str, *arguments: Any, value: int = 0) -> Receipt:
-        return receipt(name, self._send(name, *arguments, value=value))
+    def _write(self, name: str, *arguments: Any, value: int = 0, most_gas: int | None = None) -> Receipt:
+        return receipt(name, self._send(name, *arguments, value=value, most_gas=most_gas))
 
     def _market(self, name: str, *arguments: Any) -> Any:
         return self.connection.view("TaskMarket", self._market_address, name, *arguments)

@@ -89,6 +89,36 @@ def test_keeper__a_silent_miner_and_a_forged_file__reveals_one_and_pays_for_no_o
     assert sent(play, DISPUTER) == before + 3
 
 
+def greedy_wallet(gas: int) -> str:
+    """Code of a contract that accepts every signature (ERC-1271) after it has burnt so much gas."""
+    loop = f"5a5b5a8103{'62' + gas.to_bytes(3, 'big').hex()}11600157"  # until start - gas() reaches it
+    return f"0x{loop}631626ba7e60e01b60005260206000f3"
+
+
+@pytest.mark.parametrize(("gas", "sends"), [(100_000, 1), (10_000_000, 0)])
+def test_keeper__a_wallet_that_burns_gas__is_relayed_only_as_far_as_a_keeper_pays(
+    play: Play, tmp_path: Path, gas: int, sends: int
+) -> None:
+    """A stranger's contract checks the signature with gas of the keeper, of which it may burn a block's worth."""
+    task_id = TaskId(play.post().task_id or 0)
+    work = play.work(task_id, FIRST_MINER, 350)
+    play.commit(work)
+    play.release(task_id)
+    play.anvil.rpc("anvil_setCode", work.proof.miner, greedy_wallet(gas))
+    reveal = replace(signed(play, work), signature=b"only its contract accepts this")
+    file = tmp_path / reveal.file_name
+    file.write_bytes(to_bytes(reveal))
+    chain = play.chain(DISPUTER)
+    play.anvil.move_to(keepers_turn(chain, task_id))
+    before, balance = sent(play, DISPUTER), chain.balance(account(DISPUTER).address)
+    for _ in range(3):
+        Relay(chain, tmp_path).tick()
+    assert sent(play, DISPUTER) == before + sends
+    assert chain.entry(task_id, 0, work.proof.miner).has_revealed is bool(sends)
+    assert balance - chain.balance(account(DISPUTER).address) < 10**16
+    assert file.exists() is bool(sends)
+
+
 def test_phases__with_and_without_a_lens__are_those_of_the_single_tasks(play: Play) -> None:
     """A page is clipped to the tasks that exist."""
     tasks = [TaskId(play.post().task_id or 0) for _ in range(3)]

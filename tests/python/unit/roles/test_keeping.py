@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from dlbc.core.types import Phase, PhaseInfo, TaskId
 from dlbc.ports import Chain
 from dlbc.roles.keeping import PAGE, PAGES, MarketKeeper
 from dlbc.roles.loop import Report, unheard
+from dlbc.roles.relaying import Relay
 from fakes.chain import FakeChain
 from fakes.keys import account
 from fakes.world import World
@@ -56,6 +58,48 @@ def many(world: World, count: int) -> None:
         world.market.tasks[number] = world.market.tasks[first]
         world.market.rounds[number, 0] = world.market.rounds[first, 0]
         world.market.locked += world.market.tasks[first].bounty_wei + world.market.tasks[first].bond_wei
+
+
+class Stopwatch:
+    """Shows as many seconds as a test says."""
+
+    def __init__(self) -> None:
+        self.shown = 0.0
+
+    def __call__(self) -> float:
+        return self.shown
+
+
+class SlowChain(CountingChain):
+    """Every transaction waits for a block."""
+
+    def __init__(self, world: World, watch: Stopwatch) -> None:
+        super().__init__(world)
+        self.watch = watch
+
+    def advance(self, task_id: TaskId) -> Any:
+        self.watch.shown += 12
+        return super().advance(task_id)
+
+
+def test_market_keeper__many_tasks_end_together__reveals_are_relayed_in_between(world: World, tmp_path: Path) -> None:
+    """Whoever posts a thousand tasks that end at once must not make a keeper miss a reveal window."""
+    watch = Stopwatch()
+    chain = SlowChain(world, watch)
+    turns: list[float] = []
+
+    class Turns(Relay):
+        def tick(self) -> None:
+            turns.append(watch.shown)
+
+    many(world, 12)
+    world.market.move_to_end_of_phase(1)
+    mine = MarketKeeper(chain, relay=Turns(chain, tmp_path), seconds=watch)
+    for _ in range(7):
+        mine.tick()
+    assert turns[0] == 0
+    assert max(after - before for before, after in itertools.pairwise(turns)) <= 2 * 12 + 12
+    assert all(phase.phase is Phase.VOID for phase in chain.phases(TaskId(1), 12))
 
 
 def test_market_keeper__several_tasks_due__advances_each_once(world: World) -> None:

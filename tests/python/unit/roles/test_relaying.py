@@ -138,7 +138,7 @@ def test_relay__another_one_is_faster__is_left_alone(scene: Scene, monkeypatch: 
     """What the pool or the chain has already is no failure, and the file stays until the window is over."""
     scene.until_the_keepers_turn()
 
-    def overtaken(*_: object) -> None:
+    def overtaken(*_: object, **__: object) -> None:
         raise ContractRefused("reveal: it is revealed already", name="Market_AlreadyRevealed")
 
     monkeypatch.setattr(FakeChain, "reveal", overtaken)
@@ -258,7 +258,7 @@ def test_relay__sending_fails__rests_and_tries_again(
 ) -> None:
     """A passing failure keeps the file, and does not stop others."""
 
-    def fail(*_: Any) -> Any:
+    def fail(*_: Any, **__: Any) -> Any:
         raise error
 
     scene.until_the_keepers_turn()
@@ -270,6 +270,24 @@ def test_relay__sending_fails__rests_and_tries_again(
     for _ in range(10):
         scene.relay.tick()
     assert scene.reveals == 1
+
+
+def test_relay__fails_once_it_is_mined__is_not_paid_for_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A miner's wallet that is a contract may accept in every simulation, and burn the gas in every block."""
+    scene.until_the_keepers_turn()
+    failed = ContractRefused("reveal: it failed in block 7, though the same call passes")
+    failed.is_mined = True
+    paid = []
+
+    def fail(*_: Any, **__: Any) -> Any:
+        paid.append(1)
+        raise failed
+
+    monkeypatch.setattr(FakeChain, "reveal", fail)
+    for _ in range(20):
+        scene.relay.tick()
+    assert paid == [1]
+    assert [told["file"] for told in scene.heard("relay_refused")] == [scene.file.name]
 
 
 def test_relay__folder_that_nothing_can_be_moved_in__is_said_once(scene: Scene, monkeypatch: Any) -> None:
