@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -177,6 +179,8 @@ def _find_file(named: str | None, directory: Path, user_home: Path, home: Path) 
     for file in (directory / FILE_NAME, home / FILE_NAME):
         try:
             if file.is_file():
+                if file.parent != home:
+                    _check_owner(file)
                 return file
         except OSError as error:  # somebody else's folder, such as root's after `sudo -u dlbc`
             if file.parent == home:
@@ -185,6 +189,20 @@ def _find_file(named: str | None, directory: Path, user_home: Path, home: Path) 
                     "one with --home"
                 ) from error
     return None
+
+
+def _check_owner(file: Path) -> None:
+    """Whoever wrote the file says where earnings go and who signs: in a shared folder that may be anybody.
+
+    Raises Usage unless it is ours or root's, and nobody else may write to it.
+    """
+    found = file.stat()
+    if found.st_uid not in (os.geteuid(), 0) or found.st_mode & stat.S_IWOTH:
+        whose = "everybody may write to it" if found.st_mode & stat.S_IWOTH else f"it belongs to user {found.st_uid}"
+        raise Usage(
+            f"{file} lies in the current folder and is not to be trusted: {whose}; run this elsewhere, or, if the file "
+            f"is meant, name it with --config"
+        )
 
 
 def _read_file(file: Path) -> dict[str, object]:

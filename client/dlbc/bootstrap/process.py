@@ -72,7 +72,7 @@ def devices() -> tuple[str, ...]:
 
     if not any((*Path("/dev").glob("nvidia[0-9]*"), *Path("/dev").glob("kfd"))):
         return ("cpu",)
-    asked = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
+    asked = [sys.executable, "-P", "-c", "import torch; print(torch.cuda.device_count())"]
     try:
         answer = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=True)
         count = int(answer.stdout)

@@ -64,7 +64,7 @@ class TorchTrainer:
         )
         with (job.work / "child.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "dlbc.adapters.ml.child", str(job.work)],
+                [sys.executable, *_place(job.strategy), "-m", "dlbc.adapters.ml.child", str(job.work)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -107,6 +107,11 @@ class TorchTrainer:
         from dlbc.adapters.ml.evaluate import logits
 
         return logits(weights, architecture, x, device)
+
+
+def _place(strategy: str) -> tuple[str, ...]:
+    """Only for the operator's own strategy is code looked for in the current folder: another user may write there."""
+    return ("-P",) if strategy in BUILT_IN else ()
 
 
 class ChildHandle:

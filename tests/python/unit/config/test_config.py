@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,26 @@ def test_read_config__several_files__the_nearest_is_read_alone(place: Path) -> N
 
     write(place / "work/b.toml", 'account = "flag"\n')
     assert read(place, {"config": "b.toml"}, {"DLBC_CONFIG": "a.toml"}).account == "flag"
+
+
+@pytest.mark.parametrize("by", ["another user", "everybody"])
+def test_read_config__file_of_somebody_else_in_the_current_folder__is_refused_unless_named(
+    place: Path, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can write into /tmp must not tell a miner where its earnings go."""
+    file = write(place / "work/dlbc.toml", f'payout = "{MARKET}"\npayout_reserve = "1 ether"\n')
+    if by == "everybody":
+        file.chmod(0o666)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: file.stat().st_uid + 1)
+        if file.stat().st_uid == 0:
+            os.chown(file, 12345, -1)
+    with pytest.raises(Usage, match="not to be trusted"):
+        read(place)
+    assert read(place, {"config": "dlbc.toml"}).payout == MARKET
+    file.rename(place / "dlbc.toml")
+    write(place / "user/.dlbc/dlbc.toml", 'account = "home"\n')
+    assert read(place).account == "home"
 
 
 def test_read_config__home_given__its_file_is_found(place: Path) -> None:

@@ -69,6 +69,20 @@ def finish(handle: TrainHandle) -> None:
     wait_until(lambda: handle.poll().state in ("done", "failed"))
 
 
+def test_start__a_stranger_left_code_in_the_current_folder__it_is_not_run(
+    job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon may be started in /tmp; whoever can write there must not run code beside its keys."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    (folder / "numpy.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w').close()\nraise SystemExit(1)\n")
+    monkeypatch.chdir(folder)
+    with started(job) as handle:
+        finish(handle)
+        assert handle.poll().state == "done", handle.poll().message
+    assert not (tmp_path / "run").exists()
+
+
 def test_start__a_small_job__gives_a_marked_model_and_leaves_no_key_behind(job: TrainJob) -> None:
     """The result is checked and marked; no key is in any file of the work folder or in the child's arguments."""
     trainer: Trainer = TorchTrainer()
