@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+from typing import Any
 from urllib.parse import urlsplit
 
 from dlbc.core.errors import Refused
@@ -15,6 +16,8 @@ LATE_AFTER = 300.0
 """Seconds without a tick that succeeded: five of the longest pauses between two tries."""
 _LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 _IDLE_SECONDS = 10.0
+CONNECTIONS = 16
+"""At once: every program of this machine may connect, and the daemon needs its file descriptors itself."""
 
 
 @dataclass(slots=True)
@@ -85,7 +88,28 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, port: int, health: Health, text: Callable[[], bytes], content_type: str) -> None:
         self.health, self.text, self.content_type = health, text, content_type
+        self._free = threading.BoundedSemaphore(CONNECTIONS)
         super().__init__(("127.0.0.1", port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """In a thread of its own, if there is a place for it."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread was started
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever asked went away: that is no news, and a traceback on stderr is none of its business."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import socket
+import struct
+import time
 from collections.abc import Iterator
 
 import pytest
-from dlbc.adapters.health import Health, HealthServer
+from dlbc.adapters.health import CONNECTIONS, Health, HealthServer
 from dlbc.adapters.metrics import Metrics
 from dlbc.core.errors import Refused
 
@@ -43,6 +46,44 @@ def ask(server: HealthServer, path: str, method: str = "GET", **headers: str) ->
         return answer.status, answer.read().decode(), answer.headers["Content-Type"] or ""
     finally:
         connection.close()
+
+
+def idle(server: HealthServer) -> socket.socket:
+    """Somebody that connects and says nothing."""
+    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+
+def test_server__another_user_holds_many_connections__only_a_few_stay_open(server: HealthServer) -> None:
+    """A daemon that has no file descriptor left can neither reveal nor write its journal."""
+    strangers = [idle(server) for _ in range(CONNECTIONS)]
+    try:
+        for _ in range(50):
+            with idle(server) as one_more:
+                one_more.settimeout(5)
+                assert one_more.recv(1) == b"", "closed at once"
+    finally:
+        for each in strangers:
+            each.close()
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            assert ask(server, "/healthz")[:2] == (200, "ok\n")
+            break
+        except (ConnectionError, http.client.HTTPException):
+            assert time.monotonic() < deadline, "a place is free again once they are gone"
+
+
+def test_server__who_asked_is_gone__writes_no_traceback(
+    server: HealthServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Events are one object a line on the same stderr."""
+    for _ in range(20):
+        rude = idle(server)
+        rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        rude.sendall(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n" * 3)
+        rude.close()
+    assert ask(server, "/healthz")[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_metrics__asked__are_prometheus_text(server: HealthServer) -> None:
