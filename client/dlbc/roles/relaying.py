@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -44,24 +45,38 @@ _Stamp = tuple[int, int, int]
 """(inode, size, time of the last change)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outbox:
     """Where a miner leaves its signed reveals."""
 
     folder: Path
     report: Report = unheard
+    patience: float = 5.0
+    """Seconds. A folder on a server that is down does not fail, it does not answer; the reveal has a deadline."""
+    _writer: threading.Thread | None = None
 
     def leave(self, reveal: SignedReveal) -> None:
         """Writes the file, whole or not at all. A folder that is gone is told and does not stop the miner."""
-        file = self.folder / reveal.file_name
+        file, failures = self.folder / reveal.file_name, list[OSError]()
+        hangs = self._writer is not None and self._writer.is_alive()
+        if not hangs:  # one that hangs is enough
+            self._writer = threading.Thread(target=self._write, args=(file, reveal, failures), daemon=True)
+            self._writer.start()
+            self._writer.join(self.patience)
+            hangs = self._writer.is_alive()
+        if hangs or failures:
+            reason = f"{self.folder} does not answer; is its server up?" if hangs else str(failures[0])
+            self.report("relay_not_written", task_id=reveal.proof.task_id, reason=reason)
+        else:
+            self.report("relay_written", task_id=reveal.proof.task_id, file=str(file))
+
+    def _write(self, file: Path, reveal: SignedReveal, failures: list[OSError]) -> None:
         try:
             if not self.folder.is_dir():
                 raise NotADirectoryError(f"{self.folder} is no folder; is it mounted?")
             write_atomically(file, [to_bytes(reveal)])
         except OSError as error:
-            self.report("relay_not_written", task_id=reveal.proof.task_id, reason=str(error))
-        else:
-            self.report("relay_written", task_id=reveal.proof.task_id, file=str(file))
+            failures.append(error)
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -322,6 +323,25 @@ def test_outbox__folder_unmounted__the_miner_still_reveals(scene: Scene) -> None
     scene.world.play(scene.task_id, scene.miner(), until=lambda: scene.phase is Phase.OPENING)
     assert scene.reveals == 1
     assert scene.heard("relay_not_written")
+
+
+def test_outbox__server_of_the_folder_is_down__the_miner_reveals_all_the_same(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hard-mounted folder whose server is gone blocks every call into it, for hours."""
+    is_up = threading.Event()
+
+    def hang(*_: Any) -> None:
+        assert is_up.wait(20)
+
+    monkeypatch.setattr("dlbc.roles.relaying.write_atomically", hang)
+    miner = scene.miner()
+    miner.outbox.patience = 0.1
+    scene.world.play(scene.task_id, miner, until=lambda: scene.reveals == 1)
+    is_up.set()
+    assert scene.reveals == 1
+    assert "does not answer" in scene.heard("relay_not_written")[0]["reason"]
+    miner.outbox._writer.join()
 
 
 def test_outbox__what_is_left__is_what_a_reveal_publishes_and_no_more(scene: Scene) -> None:
