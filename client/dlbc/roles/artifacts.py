@@ -42,7 +42,11 @@ def fetch_manifest(storage: Storage, posted: TaskPosted, *, timeout: float = FET
             f"terms of task {posted.task_id}: expected hash {posted.terms_hash.hex()}, found {found.hex()}; "
             "the RPC endpoint's log is not to be trusted"
         )
-    data = storage.fetch(posted.terms.manifest, max_bytes=MAX_MANIFEST_BYTES, timeout=timeout)
+    return read_manifest(storage.fetch(posted.terms.manifest, max_bytes=MAX_MANIFEST_BYTES, timeout=timeout), posted)
+
+
+def read_manifest(data: bytes, posted: TaskPosted) -> Manifest:
+    """Its bytes, checked against the task's terms as `fetch_manifest` does."""
     if sha256(data) != posted.terms.manifest_hash:
         raise VerificationFailed(
             f"manifest: expected sha256 {posted.terms.manifest_hash.hex()}, found {sha256(data).hex()}"

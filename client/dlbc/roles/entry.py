@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -22,7 +23,7 @@ from dlbc.core.cid import locator_of
 from dlbc.core.decide import Facts
 from dlbc.core.errors import BadInput, ContractRefused, Garbled, TryLater, Unavailable, VerificationFailed
 from dlbc.core.events import ClaimRevealed, Receipt, TaskPosted, TestSetReleased
-from dlbc.core.manifest import Manifest
+from dlbc.core.manifest import Manifest, manifest_to_bytes
 from dlbc.core.proofs import (
     commitment,
     key_hash,
@@ -53,6 +54,7 @@ from dlbc.roles.artifacts import (
     fetch_test_set,
     file_chunks,
     file_sha256,
+    read_manifest,
     store_sealed,
     write_atomically,
 )
@@ -77,6 +79,8 @@ COMMIT_SHARE = 20
 """And one in so many of the window's seconds."""
 STORE_BYTES_PER_SECOND = 2**20
 LEAST_BUDGET = 1.0
+SLOT_COUNTS = (2, 4, 8)
+"""Slots a model may have (P-90)."""
 PREDICTIONS_SECONDS = 10.0
 LAST_CHANCE = 4
 """In the last quarter of the reveal window a claim of zero is revealed, which brings the deposit back."""
@@ -328,11 +332,9 @@ class MinerEntry:
     def open(self, entry: Entry) -> Receipt:
         """Opens the leading model: its sealing key and slot 0 of the watermark."""
         self._ensure_proof(entry)
-        secrets = self._own_secrets()
-        slot_keys = secrets.slot_keys(self._slots(self._checked_manifest()))
-        receipt = self.chain.open(
-            self._proof(), self._revealed().claim, secrets.seal_key, slot_keys[0], slot_path(slot_keys, 0)
-        )
+        proof, slot_keys = self._proof(), self._committed_slot_keys()
+        seal_key = self._own_secrets().seal_key
+        receipt = self.chain.open(proof, self._revealed().claim, seal_key, slot_keys[0], slot_path(slot_keys, 0))
         self.report("model_opened", task_id=self.task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
         return receipt
 
@@ -631,9 +633,27 @@ class MinerEntry:
         raise TryLater(f"task {self.task_id}: this miner's reveal is not in the node's log yet; is it in sync?")
 
     def _checked_manifest(self) -> Manifest:
+        """Kept on disk: its requester may stop serving it once deposits are paid."""
+        file = self.folder / "manifest.json"
+        if self._manifest is None:
+            with suppress(OSError, BadInput, VerificationFailed):
+                self._manifest = read_manifest(file.read_bytes(), self.posted)
         if self._manifest is None:
             self._manifest = fetch_manifest(self.storage, self.posted)
+            with suppress(OSError):  # a full disk
+                write_atomically(file, [manifest_to_bytes(self._manifest)])
         return self._manifest
+
+    def _committed_slot_keys(self) -> tuple[bytes, ...]:
+        """As many as the proof's root is made of; the manifest, which somebody else serves, is not needed for it."""
+        secrets, root = self._own_secrets(), self._proof().watermark_root
+        for count in SLOT_COUNTS:
+            keys = secrets.slot_keys(count)
+            if slot_root(keys) == root:
+                return keys
+        raise VerificationFailed(
+            f"own slot keys: expected the root {root.hex()}, found no number of slots that gives it"
+        )
 
     def _slots(self, manifest: Manifest) -> int:
         return watermark.slot_count(tensor_shapes(manifest.architecture))

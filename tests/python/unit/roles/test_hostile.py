@@ -110,6 +110,36 @@ def test_life__requester_releases_a_useless_test_set__miner_gets_its_deposit_bac
     assert [claim["task_id"] for claim in world.heard("zero_claimed")] == [task_id]
 
 
+@pytest.mark.parametrize("is_disk_lost", [False, True])
+def test_life__requester_stops_serving_its_manifest__the_leader_opens_after_a_restart(
+    world: World, is_disk_lost: bool
+) -> None:
+    """Once deposits are paid, whoever serves a task's files may stop; an opening must not depend on them."""
+    task_id = world.post()
+    miner = world.miner()
+    committed(world, miner, task_id)
+    released(world, task_id)
+    miner.tick()
+    assert world.onlooker.round(task_id, 0).reveals == 1
+    world.market.move_to_end_of_phase(task_id)
+    del world.network[world.onlooker.task_posted(task_id).terms.manifest]
+    if is_disk_lost:
+        world.lose_disk("miner")
+    world.play(task_id, world.miner(), until=lambda: world.market.phase(task_id).phase is Phase.CHALLENGE, most=12)
+
+
+def test_life__requester_stops_serving_its_manifest__a_restarted_miner_claims(world: World) -> None:
+    """The manifest that it trained for is on its disk."""
+    task_id = world.post()
+    miner = world.miner()
+    committed(world, miner, task_id)
+    released(world, task_id)
+    del world.network[world.onlooker.task_posted(task_id).terms.manifest]
+    world.miner().tick()
+    assert world.onlooker.round(task_id, 0).reveals == 1
+    assert world.heard("zero_claimed") == []
+
+
 def test_miner__zero_would_qualify__nothing_is_claimed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every score qualifies, a claim that nothing stands behind would be paid: then none is made."""
     task_id = world.post()
