@@ -95,8 +95,8 @@ class Chooser:
     rest_until: float = 0.0
     """On the stopwatch: a large market is not listed again before."""
 
-    def look(self, means: Means) -> tuple[Plan, dict[TaskId, TaskPosted]]:
-        """The plan, and the postings of the tasks in it."""
+    def look(self, means: Means, disk_promised: int = 0) -> tuple[Plan, dict[TaskId, TaskPosted]]:
+        """The plan, and the postings of the tasks in it. disk_promised: bytes that begun tasks will still write."""
         found: list[Offer] = []
         postings: dict[TaskId, TaskPosted] = {}
         began, fresh, self.has_more = self.seconds(), 0, False
@@ -117,7 +117,7 @@ class Chooser:
                     self.has_more = True
                     continue
             known = self._look_at(ranked)
-            if known is not None:
+            if known is not None and self.has_disk(known.posted, disk_promised):
                 found.append(self._offer(ranked, known))
                 postings[ranked.task_id] = known.posted
         planned = plan(found, means)
@@ -215,9 +215,18 @@ class Chooser:
     def _check_disk(self, manifest: Manifest) -> None:
         """Raises Refused for a task that would fill this machine's disk, and take other entries with it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        needed, free = manifest.data_bytes + DISK_MODELS * manifest.model_bytes, disk_usage(self.folder).free
+        needed, free = disk_needed(manifest), disk_usage(self.folder).free
         if needed > free // 2:
             raise Refused(f"data and models need about {needed} bytes, {self.folder} has {free} left")
+
+    def has_disk(self, posted: TaskPosted, promised: int) -> bool:
+        """Whether a task has room beside others that will still write so many bytes; told if it has not."""
+        manifest = next(known.manifest for known in self._known.values() if known.posted is posted)
+        if disk_needed(manifest) <= (disk_usage(self.folder).free - promised) // 2:
+            return True
+        why = "there is too little disk for its data and models beside what begun tasks will still need"
+        self.report("task_passed_over", task_id=posted.task_id, why=why)
+        return False
 
     def _check_scoring(self, manifest: Manifest, posted: TaskPosted) -> None:
         """Raises Refused for a test set that can't be claimed on in time: the terms count training only (P-80)."""
@@ -248,6 +257,11 @@ class Chooser:
         for memory in kept:
             for gone in memory.keys() - seen:
                 del memory[gone]
+
+
+def disk_needed(manifest: Manifest) -> int:
+    """For the data of a task and the models of one entry."""
+    return manifest.data_bytes + DISK_MODELS * manifest.model_bytes
 
 
 def memory_needed(manifest: Manifest, device: str) -> int:

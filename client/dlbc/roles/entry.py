@@ -514,7 +514,7 @@ class MinerEntry:
 
         Whoever serves the test set sets the pace, and how large it is.
         """
-        manifest, digest, key = self._checked_manifest(), self._digest(), self._own_secrets().seal_key
+        digest, key = self._digest(), self._own_secrets().seal_key
         released = self.chain.released(self.task_id, self.round)
         if released is None:
             raise TryLater(f"task {self.task_id} shows no release in the node's log yet; try again")
@@ -525,7 +525,7 @@ class MinerEntry:
             self._errand = Errand(
                 "the released test set is being fetched and scored",
                 self.storage,
-                lambda storage: self._score(storage, manifest, released, committed_test, digest, key),
+                lambda storage: self._score(storage, released, committed_test, digest, key),
             )
             self._errand_about, seconds = released, FIRST_WAIT
         try:
@@ -543,13 +543,13 @@ class MinerEntry:
     def _score(
         self,
         storage: Storage,
-        manifest: Manifest,
         released: TestSetReleased,
         committed_test: Hash32,
         digest: Hash32,
         seal_key: bytes,
     ) -> _Scored:
         """In the errand's thread: neither chain nor journal."""
+        manifest = self._checked_manifest(storage)
         test = fetch_test_set(storage, self.trainer, manifest, released, committed_test)
         file, is_recovered = self._model_file(storage, manifest, seal_key)
         is_my_turn = self.scoring.acquire(timeout=TURN_SECONDS)
@@ -632,14 +632,14 @@ class MinerEntry:
                 return event
         raise TryLater(f"task {self.task_id}: this miner's reveal is not in the node's log yet; is it in sync?")
 
-    def _checked_manifest(self) -> Manifest:
+    def _checked_manifest(self, storage: Storage | None = None) -> Manifest:
         """Kept on disk: its requester may stop serving it once deposits are paid."""
         file = self.folder / "manifest.json"
         if self._manifest is None:
             with suppress(OSError, BadInput, VerificationFailed):
                 self._manifest = read_manifest(file.read_bytes(), self.posted)
         if self._manifest is None:
-            self._manifest = fetch_manifest(self.storage, self.posted)
+            self._manifest = fetch_manifest(storage or self.storage, self.posted)
             with suppress(OSError):  # a full disk
                 write_atomically(file, [manifest_to_bytes(self._manifest)])
         return self._manifest

@@ -17,9 +17,10 @@ from dlbc.core.schedule import Choice, Device, Means, Plan
 from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Entry, TaskId, Timestamp, Wei
 from dlbc.ports import Chain, Journal, Keys, Pool, Storage, Trainer
 from dlbc.roles.attention import Attention
-from dlbc.roles.choosing import Chooser, memory_needed
+from dlbc.roles.choosing import Chooser, disk_needed, memory_needed
 from dlbc.roles.choosing import MinerOptions as MinerOptions
 from dlbc.roles.collecting import pull_credits
+from dlbc.roles.disk import folder_bytes
 from dlbc.roles.entry import ENTRY, MinerEntry, entry_key
 from dlbc.roles.finding import find_entries, new_record
 from dlbc.roles.keeper import advance, read_facts
@@ -342,9 +343,11 @@ class Miner:
 
     def _plan_and_begin(self) -> None:
         self._is_news = False
-        self._plan, postings = self._chooser.look(self._means())
+        self._plan, postings = self._chooser.look(self._means(), self._disk_promised())
         self._look_again_at = self.seconds() + LOOK_AGAIN
         for choice in self._plan.start:
+            if not self._chooser.has_disk(postings[choice.task_id], self._disk_promised()):
+                continue  # the one before took the room
             self._begin(choice, postings[choice.task_id])
             if self.options.once:
                 return
@@ -403,6 +406,11 @@ class Miner:
             for entry in self.entries.values()
             if not entry.is_done and (entry.has_committed or not (entry.gave_up or _is_stuck(entry)))
         )
+
+    def _disk_promised(self) -> int:
+        """What begun trainings will still write."""
+        begun = [entry for entry in self._alive() if entry.may_give_up]
+        return sum(max(0, disk_needed(entry.manifest) - folder_bytes(entry.folder)) for entry in begun)
 
     def _why_no_room(self, entry: MinerEntry) -> str:
         """Why a task whose data comes after all can't be begun now; others were promised its money. "" if it can."""

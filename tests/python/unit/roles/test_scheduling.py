@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from dlbc.core.manifest import manifest_from_bytes
 from dlbc.core.types import TaskId, Wei
 from dlbc.roles.attention import LONGEST_REST
-from dlbc.roles.choosing import SPEED
+from dlbc.roles.choosing import SPEED, disk_needed
+from dlbc.roles.disk import folder_bytes
 from dlbc.roles.miner import RECEIVED, Miner
 from dlbc.roles.miner_state import StateFile, read_state
 from fakes.chain import FakeChain
@@ -98,6 +101,25 @@ def test_miner__two_devices__one_training_on_each_and_the_third_waits(world: Wor
         miner.tick()
     assert trains(miner) == {"cuda:0": 1, "cuda:1": 2}
     assert [(choice.task_id, choice.device) for choice in miner.state().queue] == [(3, "cuda:0")]
+
+
+def test_miner__disk_for_one_task__begins_one_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of two tasks may take half of the disk, not both: where it is full no reveal can be journaled."""
+    first, second = post(world, 2)
+    manifest = manifest_from_bytes(world.network[world.onlooker.task_posted(first).terms.manifest])
+    size = disk_needed(manifest) * 5 // 2
+
+    def usage(folder: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=size - folder_bytes(folder))
+
+    monkeypatch.setattr("dlbc.roles.choosing.disk_usage", usage)
+    miner = world.miner(devices=("cuda:0", "cuda:1"), trainer=FakeTrainer(ticks=6))
+    for _ in range(3):
+        miner.tick()
+    assert trains(miner) == {"cuda:0": first}
+    (told,) = {keys["why"] for keys in world.heard("task_passed_over")}
+    assert "too little disk" in told
+    assert {keys["task_id"] for keys in world.heard("task_passed_over")} == {second}
 
 
 def test_miner__a_group_of_devices__is_one_slot(world: World) -> None:
