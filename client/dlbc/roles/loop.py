@@ -10,6 +10,8 @@ from dlbc.ports import Clock
 
 LONGEST_PAUSE = 15.0
 """Seconds. Whoever holds deposits wants to know soon that the node is back."""
+REMEMBERED = 20_000
+"""Events that are not said again."""
 RETRIED = (TryLater, VerificationFailed, ContractRefused, NotFound)
 """A node that answers nonsense once, or lags behind, must not end a role that holds deposits."""
 
@@ -64,13 +66,19 @@ def attend(items: list[Item], step: Callable[[Item], bool], report: Report = unh
 
 
 def said_once(report: Report) -> Report:
-    """A Report that leaves out an event repeated with the same keys for the same task: what waits, waits silently."""
+    """A Report that leaves out an event repeated with the same keys for the same task: what waits, waits silently.
+
+    Strangers' tasks do not pile up in its memory: of what was not said for long it may be reminded.
+    """
     last: dict[object, Mapping[str, Any]] = {}
 
     def heard(event: str, **keys: Any) -> None:
         about = (event, keys.get("task_id"), keys.get("round"))
-        if last.get(about) != keys:
-            last[about] = keys
+        before = last.pop(about, None)
+        last[about] = keys
+        if len(last) > REMEMBERED:
+            del last[next(iter(last))]
+        if before != keys:
             report(event, **keys)
 
     return heard

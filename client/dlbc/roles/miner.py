@@ -116,7 +116,10 @@ class Miner:
             except Refused as error:  # a disk that is full; the entries it has go on
                 self._is_news = True
                 self.report("failed", reason=str(error))
-        self.publish(self.state())
+        try:
+            self.publish(self.state())
+        except OSError as error:  # a disk that is full; what others see of it is not worth its entries
+            self.report("failed", do="tell the state", reason=f"{error.filename or 'state'}: {error.strerror}")
         if not self.options.once:
             return True
         return any(not entry.is_done for entry in self.entries.values())
@@ -171,7 +174,8 @@ class Miner:
             estimate=int(record.get("estimate", 0)),
             scoring=self._scoring,
         )
-        entry.note()
+        if self.journal.get(ENTRY, entry.key) != record:  # a restart on a full disk goes on with what is there
+            entry.note()
         self.entries[entry.key] = entry
         return entry
 

@@ -140,6 +140,33 @@ def test_life__requester_stops_serving_its_manifest__a_restarted_miner_claims(wo
     assert world.heard("zero_claimed") == []
 
 
+def test_miner__disk_full_when_it_starts__reveals_what_is_journaled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim that was built before the disk filled up needs none to be sent; nor does the loop."""
+    task_id = world.post()
+    miner = world.miner()
+    committed(world, miner, task_id)
+    released(world, task_id)
+    with monkeypatch.context() as down:
+        down.setattr(miner.chain, "reveal", _lie)
+        miner.tick()
+
+    def full(*_: Any) -> None:
+        raise Refused("the journal can't be used: database or disk is full")
+
+    def no_room(state: Any) -> None:
+        raise OSError(28, "No space left on device", "state.json")
+
+    again = world.miner()
+    monkeypatch.setattr(again.journal, "put", full)
+    again.publish = no_room
+    for _ in range(3):
+        assert again.tick()
+    assert world.onlooker.round(task_id, 0).reveals == 1
+    assert "No space left" in world.heard("failed", "miner")[-1]["reason"]
+
+
 def test_miner__zero_would_qualify__nothing_is_claimed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every score qualifies, a claim that nothing stands behind would be paid: then none is made."""
     task_id = world.post()

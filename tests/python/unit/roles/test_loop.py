@@ -57,6 +57,19 @@ def test_said_once__the_same_again__is_left_out_until_it_changes() -> None:
     assert [(keys["why"], keys["task_id"]) for _, keys in told] == [("a", 1), ("a", 2), ("b", 1), ("a", 1)]
 
 
+def test_said_once__a_market_of_strangers__is_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon runs for months, and posting tasks is cheap; what is said all the time is still said once."""
+    monkeypatch.setattr("dlbc.roles.loop.REMEMBERED", 10)
+    told: list[int] = []
+    report = said_once(lambda event, **keys: told.append(keys["task_id"]))
+    for task_id in range(100):
+        report("task_passed_over", task_id=task_id)
+        report("waiting", task_id=-1)
+    assert told == [0, -1, *range(1, 100)]
+    report("task_passed_over", task_id=0)
+    assert told[-1] == 0
+
+
 @pytest.mark.parametrize("error", [VerificationFailed("nonsense"), NotFound("not yet"), ContractRefused("no")])
 def test_run__node_answers_nonsense_once__goes_on(error: DlbcError) -> None:
     """A lying or lagging node can't end a role that holds deposits."""
