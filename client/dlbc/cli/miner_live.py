@@ -104,6 +104,11 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _add(table: Table, *cells: RenderableType) -> None:
+    """Text is never markup: strangers write some of it, and what looks like a tag would break the view."""
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+
+
 def _money(state: MinerState, received: int) -> Text:
     return Text(
         f"  balance {render.ether(state.balance_wei)}   at risk in deposits {render.ether(state.at_risk_wei)}   "
@@ -119,7 +124,7 @@ def _devices(state: MinerState, now: Timestamp) -> Table:
         span = max(1, (device.ends_at or 0) - (device.began_at or 0))
         passed = min(span, max(0, now - (device.began_at or 0)))
         bar: RenderableType = ProgressBar(total=span, completed=passed, width=16) if is_known else Text("")
-        table.add_row(shown_device(device.device), doing, bar, so_far, left)
+        _add(table, shown_device(device.device), doing, bar, so_far, left)
     return table
 
 
@@ -127,9 +132,9 @@ def _entries(state: MinerState, now: Timestamp) -> Table:
     table = _table("entry", "next", "why", "ends")
     for entry in state.entries[:ROWS]:
         left = render.duration(entry.until - now) if entry.until > now else "-"
-        table.add_row(f"task {entry.task_id}", entry.do or "-", render.printable(entry.why), left)
+        _add(table, f"task {entry.task_id}", entry.do or "-", render.printable(entry.why), left)
     if len(state.entries) > ROWS:
-        table.add_row(f"… and {len(state.entries) - ROWS} more", "", "", "")
+        _add(table, f"… and {len(state.entries) - ROWS} more", "", "", "")
     return table
 
 
@@ -137,5 +142,5 @@ def _queue(state: MinerState, now: Timestamp) -> Table:
     table = _table("queue", "device", "starts", "why")
     for choice in state.queue[:ROWS]:
         starts = f"in {render.duration(choice.starts_at - now)}" if choice.starts_at > now else "next"
-        table.add_row(f"task {choice.task_id}", shown_device(choice.device), starts, choice.why)
+        _add(table, f"task {choice.task_id}", shown_device(choice.device), starts, choice.why)
     return table

@@ -160,8 +160,12 @@ def test_live__text_of_strangers__can_t_steer_the_terminal(world: World) -> None
     miner = world.miner()
     miner.show_on(view.heard(event_line), view.publish)
     miner.tick()
+    (entry,) = miner.entries.values()
+    entry.claim_refused = "tensor [/named] by a requester"
+    miner.publish(miner.state())
     view.heard(event_line)("task_passed_over", task_id=1, why="\x1b[2J[bold]gone[/bold]")
     shown = drawn(view)
+    assert "tensor [/named]" in shown
     assert "\x1b[2J" not in shown
     assert "[bold]gone[/bold]" in shown
 
