@@ -54,6 +54,17 @@ def allowed(call: str, fees: Fees, ceiling: int | None) -> Fees:
     return Fees(min(fees.most, ceiling), min(fees.tip, ceiling), fees.base)
 
 
+def affordable(fees: Fees, gas: int, wei: int) -> Fees | None:
+    """What an account with so many wei offers for so much gas, if the next block can take it; else None.
+
+    Six full blocks in a row are rarer than an account that fees have made poor, and a reveal has a deadline.
+    """
+    most = min(fees.most, wei // gas)
+    if most < fees.most and most <= fees.base * 9 // 8:
+        return None
+    return Fees(most, min(fees.tip, most - fees.base), fees.base) if most < fees.most else fees
+
+
 def fees_of(transaction: Mapping[str, Any]) -> Fees:
     """What a transaction offers."""
     return Fees(transaction["maxFeePerGas"], transaction["maxPriorityFeePerGas"])

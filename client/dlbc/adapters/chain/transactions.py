@@ -18,7 +18,7 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from dlbc.adapters.chain.errors import refusal
-from dlbc.adapters.chain.fees import Fees, allowed, fees_of, in_gwei, is_left_behind, read_fees, replacing
+from dlbc.adapters.chain.fees import Fees, affordable, allowed, fees_of, in_gwei, is_left_behind, read_fees, replacing
 from dlbc.adapters.chain.flights import MAX_WAITING, Flight, Key, SentLog, find_waiting
 from dlbc.adapters.chain.outcomes import Mined, read_mined, rejected, too_poor
 from dlbc.adapters.chain.rpc import Rpc, RpcError
@@ -212,7 +212,8 @@ class Sender:
             raise TooMuchGas(f"{call}: it takes {estimate} gas, at most {most_gas} are paid for; nothing was sent")
         gas = min(MAX_GAS, estimate * 5 // 4 + GAS_TO_SPARE)
         fees = allowed(call, read_fees(self._rpc), self._sending.max_fee)
-        if balance < value + gas * fees.most:
+        offered = affordable(fees, gas, balance - value)
+        if offered is None:
             raise too_poor(call, sender, value + gas * fees.most, balance)
         transaction: dict[str, Any] = {
             "type": 2,
@@ -221,7 +222,7 @@ class Sender:
             "data": "0x" + data.hex(),
             "value": value,
             "gas": gas,
-            **fees.fields,
+            **offered.fields,
         }
         if to is not None:
             transaction["to"] = to

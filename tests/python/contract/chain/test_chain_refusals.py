@@ -10,6 +10,7 @@ from anvil_node import Anvil
 from dlbc.adapters.chain import abi
 from dlbc.adapters.chain.deploy import deploy_contracts, load_params
 from dlbc.adapters.chain.errors import SENTENCES
+from dlbc.adapters.chain.transactions import GAS_TO_SPARE
 from dlbc.adapters.chain.web3_chain import Web3Chain
 from dlbc.adapters.keys import KeystoreKeys
 from dlbc.core import proofs
@@ -282,6 +283,21 @@ def test_send__empty_account__says_what_it_needs_and_has(play: Play) -> None:
     play.anvil.rpc("anvil_setBalance", poor.address, hex(ETHER // 10))
     with pytest.raises(Refused, match=r"commit: needs 0\.100\d+ ether with gas, 0x\w+ has 0\.1 ether"):
         commit()
+
+
+def test_chain__account_that_fees_made_poor__offers_what_it_has(play: Play) -> None:
+    """Twice the price is asked for as a rule; with half of it a reveal must not wait until its deposit is lost."""
+    poor = KeystoreKeys(Account.from_key(secret("poor")))
+    chain = Web3Chain(play.anvil.url, play.deployment.market, play.deployment.lens, poor)
+    play.anvil.rpc("anvil_setNextBlockBaseFeePerGas", hex(100 * 10**9))
+    play.anvil.rpc("evm_mine")
+    base = int(play.anvil.rpc("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
+    gas = 21_000 * 5 // 4 + GAS_TO_SPARE
+    play.anvil.rpc("anvil_setBalance", poor.address, hex(1 + gas * base))
+    with pytest.raises(Refused, match="send it more"):
+        chain.pay(account(5).address, Wei(1))
+    play.anvil.rpc("anvil_setBalance", poor.address, hex(1 + gas * base * 5 // 4))
+    assert chain.pay(account(5).address, Wei(1)).call == "pay"
 
 
 def test_chain__wrong_place__is_a_usage_error(play: Play) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dlbc.adapters.chain.fees import Fees, is_left_behind, replacing
+from dlbc.adapters.chain.fees import Fees, affordable, is_left_behind, replacing
 from dlbc.adapters.chain.flights import LOG_BYTES, Flight, SentLog
 from dlbc.core.types import Address, Hash32
 
@@ -77,6 +77,21 @@ def test_replacing__what_waits__takes_an_eighth_more_within_the_ceiling(
 ) -> None:
     """The price of a replacement never exceeds what the owner allows; without room there is none."""
     assert replacing(Fees(100, 10), asked, ceiling) == expected
+
+
+@pytest.mark.parametrize(
+    ("wei", "expected"),
+    [
+        (7 * 210, Fees(210, 10, 100)),
+        (7 * 209, Fees(209, 10, 100)),
+        (7 * 113, Fees(113, 10, 100)),
+        (7 * 113 - 1, None),
+        (0, None),
+    ],
+)
+def test_affordable__account_is_poor__offers_what_the_next_block_takes(wei: int, expected: Fees | None) -> None:
+    """An eighth above the price of the latest block is the most that the next one can ask."""
+    assert affordable(Fees(210, 10, 100), 7, wei) == expected
 
 
 def test_left_behind__tip_or_price_too_low__is_seen() -> None:
