@@ -24,6 +24,8 @@ FREED = "freed"
 """Journal kind: entries whose pins were let go."""
 _FOLDER = re.compile(r"task-(\d{1,18})-([0-9a-f]{8})/round-(\d{1,4})")
 _LIST_SECONDS = 10.0
+_MISSES = 3
+"""Lists of parts that may fail to come in one look: a node that hangs must not hold up a miner's entries one by one."""
 _MAX_MODEL_BYTES = 1 << 40
 
 
@@ -38,9 +40,11 @@ class MinerDisk:
     folder: Path
     report: Report = unheard
     _listed: dict[str, tuple[frozenset[Locator], int]] = field(default_factory=dict)
+    _missed: int = 0
 
     def holdings(self) -> list[Holding]:
         """Every entry of the journal, and every folder that no entry of it explains."""
+        self._missed = 0
         found = [self._holding(key, record) for key, record in self.journal.all(ENTRY)]
         known = {self._folder(each.key, each.task_id, each.round) for each in found}
         for folder in sorted(self.folder.glob("task-*/round-*")):
@@ -52,7 +56,7 @@ class MinerDisk:
 
     def used(self) -> int:
         """Bytes of the files, and of the pins that are known; asks neither chain nor IPFS node for what was counted."""
-        pinned = 0
+        pinned = self._missed = 0
         for key, record in self.journal.all(ENTRY):
             if self.journal.get(FREED, key) is None:
                 pinned += self._pins(key, record)[1]
@@ -126,6 +130,8 @@ class MinerDisk:
         proof = record.get("proof")
         sealed = _locator(proof.get("sealed_model")) if isinstance(proof, dict) else None
         pins, size = {each for each in (sealed, _locator(record.get("recovery"))) if each is not None}, 0
+        if sealed is not None and self._missed >= _MISSES:
+            return frozenset(), 0
         if sealed is not None:
             try:
                 data = self.storage.fetch(
@@ -134,6 +140,7 @@ class MinerDisk:
                 parts = seal.part_list_from_bytes(data, _MAX_MODEL_BYTES)
             except (TryLater, BadInput, VerificationFailed) as error:
                 # Without the list its parts can't be named; they stay pinned until it can be read again.
+                self._missed += 1
                 self.report("try_later", task_id=record["task_id"], reason=f"list of sealed parts: {error}")
                 return frozenset(), 0
             pins |= {part.locator for part in parts.parts}

@@ -82,6 +82,7 @@ LEAST_BUDGET = 1.0
 SLOT_COUNTS = (2, 4, 8)
 """Slots a model may have (P-90)."""
 PREDICTIONS_SECONDS = 10.0
+ANSWER_SECONDS = 20.0
 LAST_CHANCE = 4
 """In the last quarter of the reveal window a claim of zero is revealed, which brings the deposit back."""
 LAST_MOMENT = 8
@@ -339,7 +340,10 @@ class MinerEntry:
         return receipt
 
     def answer(self, entry: Entry) -> list[Receipt]:
-        """Shows every demanded prediction of the own claim, and takes the demands' bonds (M-7)."""
+        """Shows the demanded predictions of the own claim, and takes the demands' bonds (M-7).
+
+        Each waits for a block. After ANSWER_SECONDS the rest is left to the next tick: other entries have deadlines.
+        """
         self._ensure_proof(entry)
         claim = self._revealed()
         indices = {
@@ -349,8 +353,11 @@ class MinerEntry:
             and self.pool.demander(self.task_id, self.round, event.miner, event.index) is not None
         }
         tree, predictions, scores = self._claimed_tree(claim)
-        receipts = []
+        receipts: list[Receipt] = []
+        began = self.seconds()
         for index in sorted(indices):
+            if receipts and self.seconds() - began > ANSWER_SECONDS:
+                break
             leaf = PredictionLeaf(int(predictions[index]), int(scores[index]))
             try:
                 receipt = self.pool.answer(ref_of(claim), index, leaf, tree.path(index))

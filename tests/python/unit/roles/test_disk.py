@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from dlbc.core.errors import Unavailable
 from dlbc.core.retention import KEEP_SECONDS
-from dlbc.core.types import Phase, TaskId
+from dlbc.core.types import Locator, Phase, TaskId
 from dlbc.roles.disk import FREED, MinerDisk, Quota, folder_bytes
 from dlbc.roles.entry import ENTRY
 from fakes.keys import account
@@ -67,6 +68,26 @@ def test_free__a_loser_long_after_its_task__files_and_pins_go(world: World) -> N
     assert before - len(storage.pins) == world.journal("bad").all(FREED)[0][1]["pins"]
     assert disk.plan() == []
     assert disk.used() == 0
+
+
+def test_used__node_hangs__asks_it_a_few_times_only(world: World) -> None:
+    """Each question takes seconds, and a miner that waits for hundreds of them misses its windows."""
+    settled(world)
+    (_, record), *_ = world.journal("good").all(ENTRY)
+    for number in range(50):
+        world.journal("good").put(ENTRY, f"{number:064x}/0", record | {"done": False})
+    asked = []
+
+    class Hanging(MemoryStorage):
+        def fetch(self, locator: Locator, *, max_bytes: int, timeout: float = 60.0) -> bytes:
+            asked.append(locator)
+            raise Unavailable("no answer in time")
+
+    disk = disk_of(world, "good", Hanging(world.network))
+    assert disk.used() == folder_bytes(world.folder / "good")
+    assert len(asked) <= 3
+    disk.holdings()
+    assert len(asked) <= 6
 
 
 def test_free__a_winner__its_file_goes_and_its_pins_stay(world: World) -> None:

@@ -234,6 +234,25 @@ def test_demand__miner_lost_its_predictions_and_its_disk__answers_from_its_model
     assert [answer.index for answer in world.pool.shown(task_id, 0)] == [0]
 
 
+def test_demand__a_flood__leaves_other_entries_their_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand demands cost their bonds; they must not hold up a reveal by a block each."""
+    miner, time = world.miner(), [0.0]
+    miner.seconds = lambda: time[0]
+    task_id = in_challenge(world, miner)
+    for index in range(6):
+        world.refuter("asker").demand(task_id, index)
+    answer = miner.pool.answer
+
+    def slow(*arguments: Any) -> Any:
+        time[0] += 12
+        return answer(*arguments)
+
+    monkeypatch.setattr(miner.pool, "answer", slow)
+    for shown in (2, 4, 6):
+        miner.tick()
+        assert len(world.pool.shown(task_id, 0)) == shown
+
+
 def test_demand__several__are_answered_in_one_go_and_once(world: World) -> None:
     """Every demanded leaf is shown, and a second look shows none again."""
     miner = world.miner()
