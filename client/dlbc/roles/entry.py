@@ -58,7 +58,7 @@ from dlbc.roles.artifacts import (
     store_sealed,
     write_atomically,
 )
-from dlbc.roles.errand import Errand, StillRunning
+from dlbc.roles.errand import Errand, Room, StillRunning
 from dlbc.roles.loop import Report
 from dlbc.roles.models import Models
 from dlbc.roles.recovery import Wallet
@@ -140,6 +140,8 @@ class MinerEntry:
     """Why the released test set can't be claimed on. Not journaled: our own node may have been the liar."""
     claim_again_at: int = 0
     """Chain time of the next attempt."""
+    room: Room = field(default_factory=Room)
+    """For released test sets."""
     scoring: Lock = field(default_factory=Lock)
     """Held while a model is scored: two at a time need twice the memory. A slow one does not keep others for ever."""
     _errand: Errand[_Scored] | None = None
@@ -445,7 +447,7 @@ class MinerEntry:
         """Counts what comes from the network; what a former run left here is no measure of it."""
         folder = self.folder / "data"
         before, began = set(folder.glob("*")), self.seconds()
-        path = fetch_shard(self.storage, manifest, index, folder)
+        path = fetch_shard(self.storage, manifest, index, folder, timeout=FETCH_SLICE_SECONDS)
         if path not in before:
             size, seconds = self.downloaded
             self.downloaded = size + manifest.shards[index].size_bytes, seconds + self.seconds() - began
@@ -532,7 +534,8 @@ class MinerEntry:
             self._errand = Errand(
                 "the released test set is being fetched and scored",
                 self.storage,
-                lambda storage: self._score(storage, released, committed_test, digest, key),
+                lambda storage: self._score_in_room(storage, released, committed_test, digest, key),
+                max(FIRST_WAIT, self.posted.terms.reveal_seconds / LAST_CHANCE),
             )
             self._errand_about, seconds = released, FIRST_WAIT
         try:
@@ -547,6 +550,12 @@ class MinerEntry:
             self.report("model_recovered", task_id=self.task_id)
         return scored
 
+    def _score_in_room(self, storage: Storage, released: TestSetReleased, *about: Any) -> _Scored:
+        """In the errand's thread: neither chain nor journal."""
+        size = 2 * self._checked_manifest(storage).tests[released.round].size_bytes  # the bytes and the arrays
+        with self.room.taken(size, TURN_SECONDS):
+            return self._score(storage, released, *about)
+
     def _score(
         self,
         storage: Storage,
@@ -555,7 +564,6 @@ class MinerEntry:
         digest: Hash32,
         seal_key: bytes,
     ) -> _Scored:
-        """In the errand's thread: neither chain nor journal."""
         manifest = self._checked_manifest(storage)
         test = fetch_test_set(storage, self.trainer, manifest, released, committed_test)
         file, is_recovered = self._model_file(storage, manifest, seal_key)

@@ -22,6 +22,7 @@ from dlbc.roles.choosing import MinerOptions as MinerOptions
 from dlbc.roles.collecting import pull_credits
 from dlbc.roles.disk import folder_bytes
 from dlbc.roles.entry import ENTRY, MinerEntry, entry_key
+from dlbc.roles.errand import Room
 from dlbc.roles.finding import find_entries, new_record
 from dlbc.roles.keeper import advance, read_facts
 from dlbc.roles.loop import Report, unheard
@@ -33,6 +34,8 @@ NO_ENTRY = Entry(ZERO_HASH, 0, 0, False, False, False, False)
 GAS_RESERVE_WEI = 5 * 10**15
 PATIENCE = 10
 """Slices of fetching after which a miner looks for another task beside one whose data does not come."""
+ROOM_SHARE = 4
+"""Of the memory, this part is for test sets that are being scored."""
 LOOK_AGAIN = 30.0
 """Seconds after which the market is looked at though nothing was posted: balance and time change what can be done."""
 LOADS_APART = 10.0
@@ -77,12 +80,15 @@ class Miner:
     _free: int = 0
     """Devices that had nothing to do at the last tick."""
     _has_fetched: bool = False
+    _room: Room = field(init=False)
     _scoring: Lock = field(default_factory=Lock)
     """One model at a time is scored."""
     _received: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Money that arrived and is not journaled yet."""
 
     def __post_init__(self) -> None:
+        memory = self.options.memory_bytes
+        self._room = Room(None if memory is None else memory // ROOM_SHARE)
         self._attention = Attention(self.chain, lambda: self.seconds())
         self._chooser = Chooser(
             self.chain,
@@ -172,6 +178,7 @@ class Miner:
             strategy=self.options.strategy,
             seconds=self.seconds,
             estimate=int(record.get("estimate", 0)),
+            room=self._room,
             scoring=self._scoring,
         )
         if self.journal.get(ENTRY, entry.key) != record:  # a restart on a full disk goes on with what is there

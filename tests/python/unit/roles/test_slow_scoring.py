@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from dlbc.core.errors import TryLater
 from dlbc.core.types import Locator, Phase
-from dlbc.roles.errand import Errand, StillRunning
+from dlbc.roles.errand import Errand, Room, StillRunning
 from dlbc.roles.miner import Miner
 from fakes.storage import MemoryStorage
 from fakes.world import World
@@ -62,6 +63,17 @@ def two_released(world: World) -> tuple[Miner, Any, Any]:
     return miner, first, second
 
 
+def tick_until(miner: Miner, world: World, revealed: Any) -> None:
+    """Ticks until the task has a reveal, each after what is on its way for it; at most SECONDS."""
+    deadline = time.monotonic() + SECONDS
+    while world.onlooker.round(revealed, 0).reveals == 0:
+        assert time.monotonic() < deadline
+        miner.tick()
+        errand = next(entry for entry in miner.entries.values() if entry.task_id == revealed)._errand
+        if errand is not None:
+            errand._is_over.wait(SECONDS)
+
+
 def dammed(miner: Miner, world: World, task_id: Any, dam: Dam, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody serves this task's test set for now."""
     event, fetch = world.onlooker.released(task_id, 0), miner.storage.fetch
@@ -75,21 +87,16 @@ def dammed(miner: Miner, world: World, task_id: Any, dam: Dam, monkeypatch: pyte
     monkeypatch.setattr(miner.storage, "fetch", held_up)
 
 
-def test_miner__one_test_set_trickles__another_entry_reveals_in_the_same_tick(
+def test_miner__one_test_set_trickles__another_entry_reveals_meanwhile(
     world: World, dam: Dam, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """128 parts, each within its minute, are two hours: longer than another entry's window."""
     miner, slow, other = two_released(world)
     dammed(miner, world, slow, dam, monkeypatch)
-    miner.tick()
+    tick_until(miner, world, other)
     assert world.onlooker.round(slow, 0).reveals == 0
-    assert world.onlooker.round(other, 0).reveals == 1
     dam.opened.set()
-    entry = next(entry for entry in miner.entries.values() if entry.task_id == slow)
-    assert entry._errand is not None
-    entry._errand.result(SECONDS)
-    miner.tick()
-    assert world.onlooker.round(slow, 0).reveals == 1
+    tick_until(miner, world, slow)
     assert world.heard("zero_claimed") == []
 
 
@@ -145,6 +152,44 @@ def test_errand__fails__raises_what_happened_to_whoever_asks() -> None:
 
     with pytest.raises(MemoryError, match="terabyte"):
         Errand("it is tried", MemoryStorage(), explode).result(SECONDS)
+
+
+def test_errand__time_is_over__fetches_nothing_more() -> None:
+    """A part that comes within its minute keeps no errand alive for ever."""
+    with pytest.raises(TryLater, match="not served in time"):
+        Errand("it is tried", MemoryStorage(), lambda storage: storage.fetch(Locator(b"x"), max_bytes=1), -1.0).result(
+            SECONDS
+        )
+
+
+def test_room__test_sets_of_many_entries__are_not_in_memory_at_once() -> None:
+    """Each fits into the machine, together they do not; a larger one than there is room for comes alone."""
+    room = Room(100)
+    with room.taken(60, 0.0):
+        with pytest.raises(TryLater, match="fills the memory"), room.taken(60, 0.0):
+            pass
+        with room.taken(40, 0.0):
+            pass
+    with room.taken(1000, 0.0), pytest.raises(TryLater), room.taken(1, 0.0):
+        pass
+    with room.taken(60, 0.0):
+        pass
+
+
+def test_miner__test_set_waits_for_memory__claims_once_there_is_room(
+    world: World, dam: Dam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two test sets that do not fit together are fetched one after the other."""
+    miner, slow, other = two_released(world)
+    miner._room._size = 1
+    monkeypatch.setattr("dlbc.roles.entry.TURN_SECONDS", 0.1)
+    dammed(miner, world, slow, dam, monkeypatch)
+    miner.tick()
+    assert dam.reached.wait(SECONDS)
+    assert world.onlooker.round(other, 0).reveals == 0
+    dam.opened.set()
+    tick_until(miner, world, slow)
+    tick_until(miner, world, other)
 
 
 def test_errand__takes_long__says_that_it_goes_on(dam: Dam) -> None:
