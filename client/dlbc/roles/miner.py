@@ -36,6 +36,8 @@ PATIENCE = 10
 """Slices of fetching after which a miner looks for another task beside one whose data does not come."""
 ROOM_SHARE = 4
 """Of the memory, this part is for test sets that are being scored."""
+STUCK_SECONDS = 20
+"""Between two tries for such data."""
 LOOK_AGAIN = 30.0
 """Seconds after which the market is looked at though nothing was posted: balance and time change what can be done."""
 LOADS_APART = 10.0
@@ -227,7 +229,14 @@ class Miner:
 
     def _trouble(self, event: str, entry: MinerEntry, why: str) -> None:
         self._attention.wake(entry.key)
+        self._rest_if_stuck(entry)
         self.report(event, task_id=entry.task_id, reason=why)
+
+    def _rest_if_stuck(self, entry: MinerEntry) -> None:
+        """Neither node nor network is kept busy by many tasks whose data does not come."""
+        if _is_stuck(entry):
+            now = self._attention.now()
+            self._attention.rest(entry.key, now, Timestamp(now + STUCK_SECONDS))
 
     def _do(self, entry: MinerEntry) -> None:
         facts = read_facts(self.chain, entry.task_id)
@@ -252,6 +261,8 @@ class Miner:
                 self._train(entry)
                 if entry.handle is not None:
                     self._attention.rest(entry.key, facts.now, decision.until)
+                else:
+                    self._rest_if_stuck(entry)
             case Do.COMMIT:
                 entry.commit()
             case Do.REVEAL:

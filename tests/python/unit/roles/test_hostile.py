@@ -13,7 +13,7 @@ from dlbc.core.manifest import manifest_from_bytes
 from dlbc.core.types import Locator, Phase, TaskId, Wei
 from dlbc.roles.artifacts import fetch_manifest
 from dlbc.roles.entry import ENTRY
-from dlbc.roles.miner import NO_ENTRY, Miner
+from dlbc.roles.miner import NO_ENTRY, PATIENCE, STUCK_SECONDS, Miner
 from fakes.keys import account
 from fakes.storage import MemoryStorage
 from fakes.world import World
@@ -325,10 +325,29 @@ def test_miner__data_nobody_serves__its_deposit_is_kept_for_nobody(world: World,
     assert world.onlooker.round(honest, 0).commits == 1
     world.network |= served
     for _ in range(8):
+        storage.time += STUCK_SECONDS
         miner.tick()
     assert world.onlooker.round(sham, 0).commits == 0
     assert world.market.balances[account("miner").address] >= 5 * 10**15
     assert "deposit" in world.heard("waiting", "miner")[-1]["why"]
+
+
+def test_miner__data_of_many_tasks_never_comes__each_is_asked_for_now_and_then(world: World) -> None:
+    """Sham tasks are free; a hundred of them must not keep node and network busy."""
+    shams = [world.post()] + [post_another(world) for _ in range(2)]
+    for sham in shams:
+        for locator in shard_locators(world, sham):
+            world.network.pop(locator, None)
+    miner, storage = slow_miner(world, 0.1)
+    for _ in range(40):
+        miner.tick()
+    assert all(entry.data_tries >= PATIENCE for entry in miner.entries.values())
+    miner.tick()
+    before = len(world.heard("try_later"))
+    for _ in range(40):
+        storage.time += 0.5
+        miner.tick()
+    assert len(world.heard("try_later")) - before <= 6
 
 
 def test_miner__task_larger_than_the_machine__passes_it_over(world: World) -> None:
