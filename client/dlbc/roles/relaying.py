@@ -17,7 +17,7 @@ from dlbc.core.decide import Do, Facts
 from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused, TooMuchGas
 from dlbc.core.signed_reveal import MAX_BYTES, SignedReveal, decide_relay, from_bytes, to_bytes
 from dlbc.core.turns import draw_lot
-from dlbc.core.types import TaskId
+from dlbc.core.types import Phase, TaskId
 from dlbc.ports import Chain
 from dlbc.roles.artifacts import write_atomically
 from dlbc.roles.keeper import read_facts
@@ -118,6 +118,7 @@ class Relay:
             known[proof.task_id] = self._facts(proof.task_id)
         facts = known[proof.task_id]
         if facts is None:
+            self._rest(file)
             return
         entry = self.chain.entry(proof.task_id, proof.round, proof.miner)
         keeper = self.chain.account
@@ -129,6 +130,8 @@ class Relay:
         elif decision.do is Do.REVEAL:
             self._send(file, reveal)
         else:
+            if facts.phase.phase is not Phase.REVEALING:  # strangers may leave thousands of these
+                self._rest(file)
             self.report("relay_waiting", task_id=proof.task_id, miner=proof.miner, why=decision.why)
 
     def _send(self, file: Path, reveal: SignedReveal) -> None:

@@ -242,6 +242,30 @@ def test_relay__a_task_that_the_node_does_not_know__waits(scene: Scene) -> None:
     assert scene.heard("relay_refused") == []
 
 
+def test_relay__files_for_tasks_that_do_not_exist__take_few_requests(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can write into the folder must not use up what the keeper may ask its node."""
+    true = from_bytes(scene.file.read_bytes())
+    for number in range(60):
+        reveal = replace(true, proof=replace(true.proof, task_id=TaskId(1000 + number)))
+        scene.put(to_bytes(reveal), f"a-{number}.json")
+    asked: list[TaskId] = []
+    plain = FakeChain.task
+
+    def task(self: FakeChain, task_id: TaskId) -> Any:
+        asked.append(task_id)
+        return plain(self, task_id)
+
+    monkeypatch.setattr(FakeChain, "task", task)
+    for _ in range(50):
+        scene.relay.tick()
+    assert len([task_id for task_id in asked if task_id >= 1000]) <= 60 * 10
+    scene.until_the_keepers_turn()
+    scene.relay.tick()
+    assert scene.reveals == 1
+
+
 def test_relay__addresses_in_small_letters__are_the_same(scene: Scene) -> None:
     """Other programs may write them so."""
     true = from_bytes(scene.file.read_bytes())
