@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,6 +28,9 @@ SETTINGS = (
     *("metrics_port", "disk_quota_gb"),
 )
 """Keys of the file; the flag has the same name, the environment variable is DLBC_ and the name in capitals."""
+
+_PREFIX = "DLBC_"
+_OTHER_VARIABLES = ("DLBC_CONFIG", "DLBC_TORCH_THREADS", "DLBC_ANVIL")
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -82,6 +86,7 @@ def read_config(
 
     Raises Usage naming the setting, where it came from, what was expected and what was found.
     """
+    _check_variables(environment)
     given = {name: value for name, value in flags.items() if value is not None}
     home = Path(given.get("home") or environment.get("DLBC_HOME") or DEFAULT_HOME)
     home = _expanded(home, directory, user_home)
@@ -91,7 +96,7 @@ def read_config(
         for name, value in _read_file(file).items():
             values[name] = (value, f"{name} in {file}", file.parent)
     for name in SETTINGS:
-        variable = "DLBC_" + name.upper()
+        variable = _PREFIX + name.upper()
         if environment.get(variable):
             values[name] = (environment[variable], variable, directory)
         if name in given:
@@ -168,6 +173,16 @@ def checksum_address(address: str) -> Address:
     return Address("0x" + "".join(d.upper() if int(h, 16) > 7 else d for d, h in zip(digits, digest, strict=False)))
 
 
+def _check_variables(environment: Mapping[str, str]) -> None:
+    """A variable that is nearly a setting is a typo; what else starts with DLBC_ may be another program's."""
+    known = [*(_PREFIX + name.upper() for name in SETTINGS), *_OTHER_VARIABLES]
+    for variable in environment:
+        if variable.startswith(_PREFIX) and variable not in known:
+            near = get_close_matches(variable, known, 1, cutoff=0.85)
+            if near:
+                raise Usage(f"{variable} in the environment is no setting; did you mean {near[0]}?")
+
+
 def _find_file(named: str | None, directory: Path, user_home: Path, home: Path) -> Path | None:
     if named:
         file = _expanded(Path(named), directory, user_home)
@@ -199,7 +214,9 @@ def _read_file(file: Path) -> dict[str, object]:
         raise Usage(f"{file} can't be read: {error.strerror}") from error
     for name in content:
         if name not in SETTINGS:
-            raise Usage(f"{file}: unknown setting {name!r}; known are {', '.join(SETTINGS)}")
+            near = get_close_matches(name, SETTINGS, 1)
+            meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(SETTINGS)}"
+            raise Usage(f"{file}: unknown setting {name!r}; {meant}")
     return content
 
 
