@@ -32,7 +32,7 @@ def command(settings: Settings, free: bool, keep: str) -> None:
     from dlbc import bootstrap
     from dlbc.cli.password import ask_on_terminal
 
-    keep_seconds = typed_duration(keep)
+    keep_seconds = typed_duration(keep, "--keep")
     config = settings.config()
     address = bootstrap.account_address(config, ask_on_terminal())
     with closing(_journal(settings, address, write=free)) as journal:
