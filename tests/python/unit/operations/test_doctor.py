@@ -144,7 +144,7 @@ def test_journal__damaged_or_malformed__is_a_problem(tmp_path: Path) -> None:
     assert measure(config, "journal").found == "none yet"
     with SqliteJournal(folder) as kept:
         kept.put("entry", f"{'ab' * 32}/0", {"task_id": 1, "round": 0, "stage": "training"})
-        assert measure(config, "journal").found == "miner 00aa: 1 entries"
+        assert measure(config, "journal").found == "miner 00aa: 1 entry"
         kept.put("entry", "strange", {"task_id": 1})
         assert "1 of 2 entries" in measure(config, "journal").found
     (folder / "journal.sqlite").write_bytes(b"not a database at all" * 100)
