@@ -58,9 +58,7 @@ def _password_file(config: Config, file: Path) -> Finding:
         mode = file.stat().st_mode
         file.read_text()
     except FileNotFoundError:
-        return problem(
-            "password", f"{file} does not exist", "write the password into it, or correct its name"
-        )
+        return problem("password", f"{file} does not exist", "write the password into it, or correct its name")
     except (OSError, UnicodeDecodeError) as error:
         return problem("password", f"{file} can't be read", f"{error}")
     what = "" if config.account is None else "it opens the keystore: "
