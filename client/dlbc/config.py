@@ -135,7 +135,7 @@ def read_config(
         password_file=path("password_file"),
         metrics_port=_checked_number(values["metrics_port"], "a port", 65_535) if "metrics_port" in values else 0,
         disk_quota_gb=(
-            _checked_number(values["disk_quota_gb"], "a number of gigabytes") if "disk_quota_gb" in values else 0
+            _checked_number(values["disk_quota_gb"], "a whole number of gigabytes") if "disk_quota_gb" in values else 0
         ),
         keyring=_checked_switch(values["keyring"]) if "keyring" in values else False,
         signer_url=_checked_signer(text("signer_url", ""), source("signer_url")) if "signer_url" in values else None,

@@ -143,6 +143,7 @@ def _money(status: MinerStatus) -> None:
             for lock in status.locks
         ]
         render.table("Locked money", ["task", "amount", "free", "freed by"], rows, right=["task"])
+        click.echo("`dlbc miner run` sends these calls by itself, while it runs.")
     if status.earnings.days:
         days = [
             [day.day, render.ether(day.prizes_wei), render.ether(day.received_wei)]
