@@ -132,7 +132,7 @@ def _told(
         {
             "taskId": each.task_id,
             "round": each.round,
-            "phase": each.phase if each.is_known else None,
+            "phase": each.phase.label if each.is_known else None,
             "fileBytes": each.file_bytes,
             "pinBytes": each.pin_bytes,
             "freedFileBytes": gone[each.key].file_bytes if each.key in gone else 0,
