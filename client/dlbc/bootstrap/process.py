@@ -73,12 +73,12 @@ def devices(named: tuple[str, ...] = ()) -> tuple[tuple[str, ...], str]:
         return named, ""
     count = _gpus()
     if named:
-        return without_missing(named, count)
-    return tuple(f"cuda:{number}" for number in range(count)) or ("cpu",), ""
+        return (named, "") if count is None else without_missing(named, count)
+    return tuple(f"cuda:{number}" for number in range(count or 0)) or ("cpu",), ""
 
 
-def _gpus() -> int:
-    """How many torch can use; it is asked in a process of its own."""
+def _gpus() -> int | None:
+    """How many torch can use, asked in a process of its own; None if it does not say."""
     import subprocess
     import sys
 
@@ -88,7 +88,7 @@ def _gpus() -> int:
     try:
         return int(subprocess.run(asked, capture_output=True, text=True, timeout=120, check=True).stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
-        return 0
+        return None
 
 
 def memory_bytes() -> int:
