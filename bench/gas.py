@@ -7,6 +7,7 @@ case of the play below. Exits 1 if a limit is broken.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -327,6 +328,7 @@ def _slots(play: Play, gas: dict[str, int]) -> None:
 
 def main() -> int:
     """Measures, prints, writes; returns the exit code."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     figures = measure()
     print(f"{'call':<28}{'gas':>10}{'limit':>10}")
     for name, row in figures["calls"].items():

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,6 +30,9 @@ SETTINGS = (
     *("metrics_port", "disk_quota_gb"),
 )
 """Keys of the file; the flag has the same name, the environment variable is DLBC_ and the name in capitals."""
+
+_PREFIX = "DLBC_"
+_OTHER_VARIABLES = ("DLBC_CONFIG", "DLBC_TORCH_THREADS", "DLBC_ANVIL")
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -84,6 +88,7 @@ def read_config(
 
     Raises Usage naming the setting, where it came from, what was expected and what was found.
     """
+    _check_variables(environment)
     given = {name: value for name, value in flags.items() if value is not None}
     home = Path(given.get("home") or environment.get("DLBC_HOME") or DEFAULT_HOME)
     home = _expanded(home, directory, user_home)
@@ -93,7 +98,7 @@ def read_config(
         for name, value in _read_file(file).items():
             values[name] = (value, f"{name} in {file}", file.parent)
     for name in SETTINGS:
-        variable = "DLBC_" + name.upper()
+        variable = _PREFIX + name.upper()
         if environment.get(variable):
             values[name] = (environment[variable], variable, directory)
         if name in given:
@@ -132,7 +137,7 @@ def read_config(
         password_file=path("password_file"),
         metrics_port=_checked_number(values["metrics_port"], "a port", 65_535) if "metrics_port" in values else 0,
         disk_quota_gb=(
-            _checked_number(values["disk_quota_gb"], "a number of gigabytes") if "disk_quota_gb" in values else 0
+            _checked_number(values["disk_quota_gb"], "a whole number of gigabytes") if "disk_quota_gb" in values else 0
         ),
         keyring=_checked_switch(values["keyring"]) if "keyring" in values else False,
         signer_url=_checked_signer(text("signer_url", ""), source("signer_url")) if "signer_url" in values else None,
@@ -168,6 +173,16 @@ def checksum_address(address: str) -> Address:
     digits = address[2:].lower()
     digest = keccak(digits.encode()).hex()
     return Address("0x" + "".join(d.upper() if int(h, 16) > 7 else d for d, h in zip(digits, digest, strict=False)))
+
+
+def _check_variables(environment: Mapping[str, str]) -> None:
+    """A variable that is nearly a setting is a typo; what else starts with DLBC_ may be another program's."""
+    known = [*(_PREFIX + name.upper() for name in SETTINGS), *_OTHER_VARIABLES]
+    for variable in environment:
+        if variable.startswith(_PREFIX) and variable not in known:
+            near = get_close_matches(variable, known, 1, cutoff=0.85)
+            if near:
+                raise Usage(f"{variable} in the environment is no setting; did you mean {near[0]}?")
 
 
 def _find_file(named: str | None, directory: Path, user_home: Path, home: Path) -> Path | None:
@@ -217,7 +232,9 @@ def _read_file(file: Path) -> dict[str, object]:
         raise Usage(f"{file} can't be read: {error.strerror}") from error
     for name in content:
         if name not in SETTINGS:
-            raise Usage(f"{file}: unknown setting {name!r}; known are {', '.join(SETTINGS)}")
+            near = get_close_matches(name, SETTINGS, 1)
+            meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(SETTINGS)}"
+            raise Usage(f"{file}: unknown setting {name!r}; {meant}")
     return content
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dlbc.config import Config, checksum_address, shown_url
 from dlbc.core import checkup
-from dlbc.core.checkup import Finding, ok, problem, warning
-from dlbc.core.errors import BadInput, DlbcError, NotFound
+from dlbc.core.checkup import Finding, State, ok, problem, warning
+from dlbc.core.errors import DlbcError, NotFound
 from dlbc.core.types import Address
 
 DEADLINE = 30.0
@@ -41,6 +41,9 @@ def keystore(config: Config) -> Finding:
 
 def password(config: Config) -> Finding:
     """Where the keystore's password comes from, and that it opens it. Nobody is asked for it."""
+    is_stored = config.password_file is not None or config.keyring
+    if is_stored and config.account is not None and not _has_keystore(config.account, config.home):
+        return Finding("password", State.SKIPPED, "not checked: see keystore")
     if config.password_file is not None:
         return _password_file(config, config.password_file)
     if config.keyring:
@@ -54,6 +57,8 @@ def _password_file(config: Config, file: Path) -> Finding:
     try:
         mode = file.stat().st_mode
         file.read_text()
+    except FileNotFoundError:
+        return problem("password", f"{file} does not exist", "write the password into it, or correct its name")
     except (OSError, UnicodeDecodeError) as error:
         return problem("password", f"{file} can't be read", f"{error}")
     what = "" if config.account is None else "it opens the keystore: "
@@ -75,8 +80,18 @@ def _keyring(config: Config) -> Finding:
     return _opens(config) or ok("password", "the one in the system's keyring opens the keystore")
 
 
+def _has_keystore(account: str, home: Path) -> bool:
+    from dlbc.adapters.keys import keystore_path
+
+    try:
+        keystore_path(account, home)
+    except NotFound:
+        return False
+    return True
+
+
 def _opens(config: Config) -> Finding | None:
-    """What is wrong with the password; None if it opens the keystore, or there is no keystore to open."""
+    """What is wrong with the password; None if it opens the keystore, or no account is named."""
     from dlbc.adapters.keyring_store import stored_password
     from dlbc.adapters.keys import keystore_path, open_keystore
 
@@ -85,8 +100,6 @@ def _opens(config: Config) -> Finding | None:
     try:
         file = keystore_path(config.account, config.home)
         open_keystore(file, config.password_file, None, stored_password if config.keyring else None)
-    except (NotFound, BadInput):  # the keystore's check says so
-        return None
     except DlbcError as error:
         return problem("password", "it does not open the keystore", str(error))
     return None

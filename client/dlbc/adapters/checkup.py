@@ -164,8 +164,12 @@ def _journals(home: Path) -> Finding:
         if broken:
             todo = f"move {file} away: the chain knows what happened, the secrets come back from the wallet"
             return problem("journal", f"{len(broken)} of {len(records)} entries in {file} are malformed", todo)
-        told.append(f"{role} {file.parent.name[-4:]}: {len(records)} entries")
+        told.append(f"{role} {file.parent.name[-4:]}: {_counted(len(records), 'entry', 'entries')}")
     return ok("journal", "; ".join(told) or "none yet")
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _is_entry(key: str, record: dict[str, object]) -> bool:
@@ -227,7 +231,7 @@ def _clock(config: Config) -> Finding:
 
 def _contracts(config: Config, chain: Chain) -> Finding:
     try:
-        found = f"the market is on chain {chain.chain_id}, with {chain.task_count()} tasks"
+        found = f"the market is on chain {chain.chain_id}, with {_counted(chain.task_count(), 'task', 'tasks')}"
     except Usage as error:
         return problem("contracts", "not there", str(error))
     if config.lens is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import shorten
 from typing import Any, TypeVar
 
 from dlbc.core.errors import Refused, Usage
@@ -42,5 +43,5 @@ def _ask(question: Callable[[Any], Answer]) -> Answer:
     try:
         return question(keyring)
     except KeyringError as error:
-        why = " ".join(str(error).split())[:160] or type(error).__name__
+        why = shorten(str(error), 160, placeholder=" …") or type(error).__name__
         raise Refused(f"the system's keyring can't be used ({why}); unlock it, or set DLBC_PASSWORD_FILE") from error

@@ -271,5 +271,7 @@ def _try(file: Path, content: dict[str, Any], password: str) -> bytes | None:
 def _read_password(file: Path) -> str:
     try:
         return file.read_text().rstrip("\r\n")
+    except FileNotFoundError as error:
+        raise Usage(f"password file {file} does not exist; write the password into it, or correct its name") from error
     except (OSError, UnicodeDecodeError) as error:
         raise Usage(f"password file {file} can't be read ({error})") from error

@@ -16,7 +16,7 @@ def trainer() -> Trainer:
 
 def check_strategy(name: str) -> None:
     """Raises Usage for a training strategy that can't be meant; it is imported by the training process only."""
-    from dlbc.adapters.ml.trainer import check_strategy
+    from dlbc.adapters.ml.strategy_file import check_strategy
 
     check_strategy(name)
 

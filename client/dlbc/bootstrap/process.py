@@ -65,20 +65,30 @@ def checkup(config: Config) -> tuple[int, Iterator[Finding]]:
     return len(checks), run(checks)
 
 
-def devices() -> tuple[str, ...]:
-    """Every GPU of this machine that torch can use, else the processor. torch is asked in a process of its own."""
+def devices(named: tuple[str, ...] = ()) -> tuple[tuple[str, ...], str]:
+    """(the named ones, else every GPU of this machine that torch can use, else the processor; a warning, or "")."""
+    from dlbc.core.devices import without_missing
+
+    if named and not any(device.startswith("cuda") for device in named):
+        return named, ""
+    count = _gpus()
+    if named:
+        return (named, "") if count is None else without_missing(named, count)
+    return tuple(f"cuda:{number}" for number in range(count or 0)) or ("cpu",), ""
+
+
+def _gpus() -> int | None:
+    """How many torch can use, asked in a process of its own; None if it does not say."""
     import subprocess
     import sys
 
     if not any((*Path("/dev").glob("nvidia[0-9]*"), *Path("/dev").glob("kfd"))):
-        return ("cpu",)
+        return 0
     asked = [sys.executable, "-P", "-c", "import torch; print(torch.cuda.device_count())"]
     try:
-        answer = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=True)
-        count = int(answer.stdout)
+        return int(subprocess.run(asked, capture_output=True, text=True, timeout=120, check=True).stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
-        count = 0
-    return tuple(f"cuda:{number}" for number in range(count)) or ("cpu",)
+        return None
 
 
 def memory_bytes() -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dlbc.adapters.keys import AskPassword
     from dlbc.adapters.signer import SignerKeys
 
-NO_ACCOUNT = "no account was named: pass --account NAME (see `dlbc wallet list`) or set DLBC_ACCOUNT"
+NO_ACCOUNT = "no account was named: pass --account NAME (see `dlbc wallet list`), or set account in dlbc.toml"
 
 
 def keys(config: Config, ask: AskPassword | None = None) -> Keys:

@@ -32,7 +32,7 @@ def command(settings: Settings, free: bool, keep: str) -> None:
     from dlbc import bootstrap
     from dlbc.cli.password import ask_on_terminal
 
-    keep_seconds = typed_duration(keep)
+    keep_seconds = typed_duration(keep, "--keep")
     config = settings.config()
     address = bootstrap.account_address(config, ask_on_terminal())
     with closing(_journal(settings, address, write=free)) as journal:
@@ -132,7 +132,7 @@ def _told(
         {
             "taskId": each.task_id,
             "round": each.round,
-            "phase": each.phase if each.is_known else None,
+            "phase": each.phase.label if each.is_known else None,
             "fileBytes": each.file_bytes,
             "pinBytes": each.pin_bytes,
             "freedFileBytes": gone[each.key].file_bytes if each.key in gone else 0,

@@ -22,7 +22,7 @@ def command() -> None:
 def run(settings: Settings, tasks: tuple[int, ...], relay: str | None) -> None:
     """Advance every task of the market as soon as its time is up, until Ctrl-C or SIGTERM.
 
-    Pays gas and collects nothing. With --task it ends when these tasks are over. It keeps nothing on disk.
+    Pays gas and collects nothing. With --task it ends when these tasks are over. What it knows is on the chain.
     """
     from dlbc import bootstrap
     from dlbc.cli.password import ask_on_terminal

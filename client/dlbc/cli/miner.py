@@ -69,8 +69,9 @@ def run(
     from dlbc.roles.miner import MinerOptions
 
     bootstrap.check_strategy(strategy)
-    chosen = typed_devices(devices) or bootstrap.devices()
-    check_strategy_fits(strategy, chosen)
+    named = typed_devices(devices)
+    check_strategy_fits(strategy, named)
+    chosen, warning = bootstrap.devices(named)
     options = MinerOptions(
         devices=chosen,
         epochs=epochs,
@@ -79,11 +80,11 @@ def run(
         parent=typed_hash(parent, "--parent") if parent else ZERO_HASH,
         once=once,
         memory_bytes=bootstrap.memory_bytes(),
-        most_at_risk_wei=typed_amount((most_at_risk,)) if most_at_risk else None,
+        most_at_risk_wei=typed_amount((most_at_risk,), "--most-at-risk") if most_at_risk else None,
     )
     if parent:
         bootstrap.models(settings.config()).by_hash(options.parent)
-    miner = _run(settings, options, is_live=sys.stderr.isatty() and not (settings.json or no_live))
+    miner = _run(settings, options, warning, is_live=sys.stderr.isatty() and not (settings.json or no_live))
     _tell(settings, miner)
 
 
@@ -95,7 +96,7 @@ def typed_devices(devices: tuple[str, ...]) -> tuple[str, ...]:
     return () if devices == ("auto",) else devices
 
 
-def _run(settings: Settings, options: MinerOptions, *, is_live: bool) -> Miner:
+def _run(settings: Settings, options: MinerOptions, warning: str, *, is_live: bool) -> Miner:
     from dlbc import bootstrap
     from dlbc.cli.password import ask_on_terminal
     from dlbc.roles.loop import run as run_loop
@@ -110,6 +111,8 @@ def _run(settings: Settings, options: MinerOptions, *, is_live: bool) -> Miner:
         watch.after_tick(bootstrap.quota(config, miner, watch.report))
         devices = " ".join(options.devices)
         watch.report("miner_started", account=miner.keys.address, market=miner.chain.market, devices=devices)
+        if warning:
+            watch.report("warning", why=warning)
         if is_live:
             from dlbc.cli.miner_live import LiveView, event_line
 

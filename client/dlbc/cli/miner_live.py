@@ -92,7 +92,7 @@ def event_line(event: str, keys: dict[str, Any]) -> str:
     """A few words: "12:30:01 model committed  task 3"."""
     shown = [f"task {keys['task_id']}"] if keys.get("task_id") else []
     if "wei" in keys:
-        shown.append(render.ether(int(keys["wei"])))
+        shown.append(render.ether_about(int(keys["wei"])))
     shown += [str(keys[name]) for name in ("why", "reason", "state") if keys.get(name)]
     return render.printable(f"{time.strftime('%H:%M:%S')} {event.replace('_', ' ')}  {', '.join(shown)}".rstrip())
 
@@ -110,9 +110,10 @@ def _add(table: Table, *cells: RenderableType) -> None:
 
 
 def _money(state: MinerState, received: int) -> Text:
+    about = render.ether_about
     return Text(
-        f"  balance {render.ether(state.balance_wei)}   at risk in deposits {render.ether(state.at_risk_wei)}   "
-        f"received {render.ether(received)}"
+        f"  balance {about(state.balance_wei)}   at risk in deposits {about(state.at_risk_wei)}   "
+        f"received {about(received)}"
     )
 
 

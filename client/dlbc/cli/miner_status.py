@@ -61,6 +61,7 @@ def as_json(status: MinerStatus) -> dict[str, Any]:
 def show(status: MinerStatus) -> None:
     """For people, in 80 columns."""
     earned = status.earnings
+    rounds = "settled round" if earned.prizes == 1 else "settled rounds"
     render.facts(
         f"Miner {status.account}",
         {
@@ -69,7 +70,7 @@ def show(status: MinerStatus) -> None:
             "credit in the market": render.ether(status.credit_wei),
             "credit in the pool": render.ether(status.pool_credit_wei),
             "locked in deposits": render.ether(sum(lock.amount_wei for lock in status.locks)),
-            "prizes": f"{render.ether(earned.prizes_wei)} in {earned.prizes} settled rounds",
+            "prizes": f"{render.ether(earned.prizes_wei)} in {earned.prizes} {rounds}",
             "brought home": render.ether(earned.received_wei),
         },
     )
@@ -142,9 +143,10 @@ def _money(status: MinerStatus) -> None:
             for lock in status.locks
         ]
         render.table("Locked money", ["task", "amount", "free", "freed by"], rows, right=["task"])
+        click.echo("`dlbc miner run` sends these calls by itself, while it runs.")
     if status.earnings.days:
         days = [
             [day.day, render.ether(day.prizes_wei), render.ether(day.received_wei)]
             for day in status.earnings.days[:SHOWN_DAYS]
         ]
-        render.table("Earned a day (UTC)", ["day", "prizes", "brought home"], days)
+        render.table("Money by day (UTC)", ["day", "prizes", "brought home"], days)

@@ -94,27 +94,27 @@ class LazyGroup(Group):
             formatter.write_dl(list(self.summaries.items()))
 
 
-def typed_amount(words: tuple[str, ...]) -> Wei:
-    """AMOUNT of a command line; the quotes around "1 ether" may be forgotten, the unit may not. Raises Usage."""
+def typed_amount(words: tuple[str, ...], name: str = "AMOUNT") -> Wei:
+    """An amount of a command line; the quotes around "1 ether" may be forgotten, the unit may not. Raises Usage."""
     from dlbc.core.errors import BadInput, Usage
     from dlbc.core.units import parse_amount
 
     text = " ".join(words).strip()
     if text.replace(".", "", 1).isdecimal():
-        raise Usage(f'AMOUNT: {text[:40]} of what? Say "{text[:40]} ether", or gwei, or wei')
+        raise Usage(f'{name}: {text[:40]} of what? Say "{text[:40]} ether", or gwei, or wei')
     try:
-        return parse_amount(text, "AMOUNT")
+        return parse_amount(text, name)
     except BadInput as error:
         raise Usage(str(error)) from None
 
 
-def typed_duration(text: str) -> int:
-    """DURATION of a command line, in seconds. Raises Usage."""
+def typed_duration(text: str, name: str = "DURATION") -> int:
+    """A duration of a command line, in seconds. Raises Usage."""
     from dlbc.core.errors import BadInput, Usage
     from dlbc.core.units import parse_duration
 
     try:
-        return parse_duration(text, "DURATION")
+        return parse_duration(text, name)
     except BadInput as error:
         raise Usage(str(error)) from None
 

@@ -31,6 +31,12 @@ duration = format_duration
 ppm = format_ppm
 
 
+def ether_about(wei: int) -> str:
+    """Ether with four decimals at most, rounded down, for a narrow line: "0.3998 ether", "<0.0001 ether"."""
+    tenths = wei // 10**14
+    return "<0.0001 ether" if wei and not tenths else format_amount(tenths * 10**14)
+
+
 def difficulty(millionths: int) -> str:
     """A difficulty (millionths of a bit) with three decimals: "12.345"."""
     return f"{millionths // 1_000_000}.{millionths % 1_000_000 // 1_000:03d}"

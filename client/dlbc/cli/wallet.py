@@ -97,7 +97,7 @@ def balance(settings: Settings, name: str | None) -> None:
         "stake": f"{render.ether(staked)} (dlbc auditor status)" if staked else "-",
     }
     if payout:
-        told |= {"pays out to": str(payout), "what is above": f"{render.ether(reserve)}, its reserve"}
+        told |= {"pays out to": str(payout), "reserve": f"{render.ether(reserve)} (what is above it is paid out)"}
     render.facts("", told)
 
 

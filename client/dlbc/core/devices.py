@@ -47,6 +47,25 @@ def check_devices(devices: Sequence[str]) -> None:
         taken |= mine
 
 
+def without_missing(devices: Sequence[str], gpus: int) -> tuple[tuple[str, ...], str]:
+    """(devices whose GPUs this machine has, else all of them; a warning about the others, or "").
+
+    A miner starts all the same: a GPU that is gone must not cost the deposits of what is committed.
+    """
+    missing = [device for device in devices if any(_gpu(each) >= gpus for each in members(device))]
+    if not missing:
+        return tuple(devices), ""
+    here = tuple(device for device in devices if device not in missing)
+    there = f"the last GPU of this machine is cuda:{gpus - 1}" if gpus else "PyTorch finds no GPU on this machine"
+    effect = "it is left out" if here else "every task chosen for it will be given up"
+    return here or tuple(devices), f"device {' '.join(missing)}: {there}; {effect}; `dlbc doctor` says more"
+
+
+def _gpu(device: str) -> int:
+    kind, _, number = device.partition(":")
+    return int(number or 0) if kind == "cuda" else -1
+
+
 def check_strategy_fits(strategy: str, devices: Sequence[str]) -> None:
     """Raises Usage for an operator's own strategy on a group: only the built-in ones know how to use it."""
     groups = [device for device in devices if len(members(device)) > 1]

@@ -85,5 +85,6 @@ def format_ppm(ppm: int) -> str:
 
 def _bounded_wei(wei: int, name: str) -> Wei:
     if not 0 <= wei <= MAX_WEI:
-        raise BadInput(f"{name}: expected 0 to {MAX_WEI} wei, found {str(wei)[:60]}")
+        found = format_amount(wei) if abs(wei) < MAX_WEI else f"{str(wei)[:60]} wei"
+        raise BadInput(f"{name}: expected 0 to {MAX_WEI} wei, found {found}")
     return Wei(wei)

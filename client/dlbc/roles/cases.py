@@ -88,7 +88,7 @@ class OwnBallot:
 def account_of(pool: Pool) -> Address:
     """Who sends transactions. Raises Usage when nobody does."""
     if pool.account is None:
-        raise Usage("no account was named: pass --account NAME (see `dlbc wallet list`) or set DLBC_ACCOUNT")
+        raise Usage("no account was named: pass --account NAME (see `dlbc wallet list`), or set account in dlbc.toml")
     return pool.account
 
 

@@ -116,6 +116,8 @@ def _day(time: int) -> str:
 def _status(chain: Chain, pool: Pool, task_id: TaskId, index: int, entry: Entry, address: Address) -> EntryStatus:
     facts = read_facts(chain, task_id)
     leader = facts.round.leader
+    is_over = index < facts.task.round
+    winner = chain.round(task_id, index).leader if is_over else leader
     decision = decide_miner(
         facts,
         MinerFacts(
@@ -130,14 +132,12 @@ def _status(chain: Chain, pool: Pool, task_id: TaskId, index: int, entry: Entry,
             pool_credit=pool.credit(address),
         ),
     )
-    phase = Phase.SETTLED if index < facts.task.round else facts.phase.phase
+    phase = Phase.SETTLED if is_over else facts.phase.phase
     return EntryStatus(
         task_id=task_id,
         round=index,
         phase=phase.label,
-        entry=_in_words(
-            entry, is_leader=leader == address and index == facts.task.round, is_settled=phase is Phase.SETTLED
-        ),
+        entry=_in_words(entry, is_leader=winner == address, is_settled=phase is Phase.SETTLED),
         total=entry.total,
         holds_deposit=entry.holds_deposit,
         deposit=_deposit(entry, phase, is_reclaimable=may_reclaim(entry, phase, facts.task.outcome)),
@@ -161,5 +161,6 @@ def _in_words(entry: Entry, *, is_leader: bool, is_settled: bool) -> str:
     if is_leader:
         return "won" if is_settled else "leads"
     if entry.has_revealed:
-        return "qualifies" if entry.qualifies else "does not qualify"
+        qualifies = "did not win" if is_settled else "qualifies"
+        return qualifies if entry.qualifies else "does not qualify"
     return "committed"

@@ -427,6 +427,25 @@ def test_bench_command__all_with_options__is_refused(monkeypatch: pytest.MonkeyP
     assert "dlbc bench all takes no options, found '--quick'" in str(found.exception)
 
 
+def test_bench_command__help_of_a_benchmark__is_the_scripts_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dlbc bench NAME --help` says what NAME takes; without a name, bench tells about itself and lists all."""
+    calls: list[list[str]] = []
+
+    def ran(command: list[str], **more: Any) -> subprocess.CompletedProcess[bytes]:
+        calls.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("dlbc.cli.bench.subprocess.run", ran)
+    of_one, of_all = (CliRunner().invoke(command, ["bench", *given, "--help"]) for given in (["miner"], []))
+    assert [[sys.executable, str(ROOT / "bench" / "miner.py"), "--help"]] == calls
+    assert of_one.output == ""
+    assert "Run the measurement NAME" in of_all.output
+
+    listed = CliRunner().invoke(command, ["bench"]).output
+    assert "miner                      How fast and how big a miner's client is\n" in listed
+    assert max(len(line) for line in listed.splitlines()) <= 80
+
+
 def script(name: str) -> ModuleType:
     """A script of bench/ as a module, not run."""
     spec = importlib.util.spec_from_file_location(f"bench_{name}", ROOT / "bench" / f"{name}.py")

@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ from dlbc.adapters.ml import shards, weights
 from dlbc.adapters.ml.files import read_json, write_json
 from dlbc.adapters.ml.job_file import public_part, secret_part
 from dlbc.core.architecture import Architecture
-from dlbc.core.errors import Refused, Usage
-from dlbc.core.strategy_name import BUILT_IN, split_name
+from dlbc.core.errors import Refused
 from dlbc.ports import Dataset, TrainHandle, TrainJob, TrainProgress, TrainResult
 
 LAST_WORDS = 300
@@ -30,18 +28,6 @@ GRACE_SECONDS = 60.0
 """Past its budget a child may still validate, mark and save for so long."""
 SHARED_CORES = ("OMP_WAIT_POLICY", "PASSIVE")
 """OpenMP's idle threads sleep instead of spinning: with three miners on two cores spinning costs tenfold."""
-
-
-def check_strategy(name: str) -> None:
-    """Raises Usage for a name that no strategy can have, or whose module is nowhere; nothing is imported."""
-    if name in BUILT_IN:
-        return
-    package = split_name(name)[0].split(".")[0]
-    if PathFinder.find_spec(package, [str(Path.cwd()), *sys.path]) is None:
-        raise Usage(
-            f"strategy {name}: expected a module {package} in {Path.cwd()} or on PYTHONPATH, found none; "
-            "start the miner in the folder of the module, or set PYTHONPATH"
-        )
 
 
 class TorchTrainer:

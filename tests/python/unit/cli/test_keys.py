@@ -124,7 +124,7 @@ def test_open_keystore__no_password_anywhere__says_where_one_may_come_from(keyst
     """A daemon without a terminal must not wait for an answer."""
     with pytest.raises(Usage, match="set DLBC_PASSWORD_FILE"):
         keys.open_keystore(keystore, None)
-    with pytest.raises(Usage, match="can't be read"):
+    with pytest.raises(Usage, match="missing does not exist; write the password into it"):
         keys.open_keystore(keystore, tmp_path / "missing")
 
 

@@ -117,8 +117,17 @@ def test_status__paid__says_what_was_earned_on_which_day(world: World, shown: Ca
     assert (earned["prizes"], earned["prizesWei"], earned["receivedWei"]) == (1, PRIZE, PRIZE + ETHER // 10)
     assert [(day["prizesWei"], day["receivedWei"]) for day in earned["days"]] == [(PRIZE, PRIZE + ETHER // 10)]
     text = shown()
-    assert "0.98 ether in 1 settled rounds" in text
+    assert "0.98 ether in 1 settled round\n" in text
     assert "last at work" in text
+
+
+def test_status__outscored__says_that_it_did_not_win(world: World, shown: Callable[..., str]) -> None:
+    """A claim that qualified has not won; its deposit is back."""
+    task_id = world.post()
+    world.play(task_id, world.miner("miner2"), published(world))
+    told = json.loads(shown("--json"))
+    assert (told["entries"][0]["entry"], told["entries"][0]["deposit"]) == ("did not win", "-")
+    assert told["earnings"]["prizes"] == 0
 
 
 def drawn(view: LiveView, width: int = COLUMNS) -> str:
@@ -151,6 +160,17 @@ def test_live__miner_at_work__shows_devices_entries_countdowns_and_events(world:
     assert "59m" in after
     assert max(len(line) for line in before.splitlines()) <= COLUMNS
     assert "59m" not in before
+
+
+def test_live__amounts_to_the_wei__stay_on_one_line(world: World) -> None:
+    """Gas makes eighteen decimals of every balance."""
+    world.post()
+    world.market.balances[account("miner").address] = 1234 * ETHER + 399_888_394_999_218_765
+    view = LiveView(account("miner").address, Console(file=io.StringIO()))
+    miner = world.miner(trainer=FakeTrainer(ticks=50))
+    miner.show_on(view.heard(event_line), view.publish)
+    miner.tick()
+    assert "  balance 1234.3998 ether   at risk in deposits 0.1 ether   received 0 ether\n" in drawn(view)
 
 
 def test_live__text_of_strangers__can_t_steer_the_terminal(world: World) -> None:

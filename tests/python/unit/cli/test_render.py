@@ -21,6 +21,10 @@ pytestmark = pytest.mark.unit
     [
         (render.difficulty(12_345_678), "12.345"),
         (render.difficulty(0), "0.000"),
+        (render.ether_about(0), "0 ether"),
+        (render.ether_about(399_888_394_999_218_765), "0.3998 ether"),
+        (render.ether_about(10_000 * 10**18 - 1), "9999.9999 ether"),
+        (render.ether_about(10**14 - 1), "<0.0001 ether"),
         (render.size(0), "0 B"),
         (render.size(1023), "1023 B"),
         (render.size(16 << 20), "16.0 MiB"),

@@ -165,7 +165,8 @@ def test_read_config__a_wrong_value__is_named_with_its_source(place: Path, name:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("acount = 'typo'", "unknown setting 'acount'; known are home, rpc_url"),
+        ("acount = 'typo'", "unknown setting 'acount'; did you mean account\\?"),
+        ("gpus = 2", "unknown setting 'gpus'; known are home, rpc_url"),
         ("account = ", "is not valid TOML"),
         ("account = 5", "account in .*dlbc.toml: expected a text, found '5'"),
         ("market = ['0x']", "market in .*dlbc.toml: expected a text"),
@@ -185,6 +186,13 @@ def test_read_config__a_wrong_file__is_named_with_the_setting(place: Path, text:
     with pytest.raises(Usage, match=said) as caught:
         read(place)
     assert len(str(caught.value)) < 400
+
+
+def test_read_config__a_misspelt_variable__is_no_default(place: Path) -> None:
+    """What is far from every setting may be another program's."""
+    with pytest.raises(Usage, match=r"DLBC_RPCURL in the environment is no setting; did you mean DLBC_RPC_URL\?"):
+        read(place, environment={"DLBC_RPCURL": "http://127.0.0.1:1"})
+    read(place, environment={"DLBC_FAULTS": "file", "DLBC_TORCH_THREADS": "2", "PATH": "/bin"})
 
 
 def test_read_config__bytes_that_are_no_text__are_refused(place: Path) -> None:

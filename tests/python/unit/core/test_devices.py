@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from dlbc.core.devices import check_devices, check_strategy_fits, members
+from dlbc.core.devices import check_devices, check_strategy_fits, members, without_missing
 from dlbc.core.errors import Usage
 
 pytestmark = pytest.mark.unit
@@ -63,3 +63,29 @@ def test_check_strategy_fits__own_class_on_a_group__refused_with_advice() -> Non
 
     with pytest.raises(Usage, match=r"strategy my:Own: expected one device .* found the group cpu\+cpu; .* default or"):
         check_strategy_fits("my:Own", ["cuda:0", "cpu+cpu"])
+
+
+@pytest.mark.parametrize(
+    ("named", "gpus", "kept", "warning"),
+    [
+        (("cpu", "cuda:0+cuda:1"), 2, ("cpu", "cuda:0+cuda:1"), ""),
+        (("cuda",), 1, ("cuda",), ""),
+        (
+            ("cuda:1", "cuda:4"),
+            4,
+            ("cuda:1",),
+            "device cuda:4: the last GPU of this machine is cuda:3; it is left out",
+        ),
+        (("cuda:0+cuda:1", "cpu"), 1, ("cpu",), "device cuda:0+cuda:1: the last GPU of this machine is cuda:0; it is"),
+        (("cuda:0",), 0, ("cuda:0",), "device cuda:0: PyTorch finds no GPU on this machine; every task chosen for it"),
+    ],
+)
+def test_without_missing__some_gpus__the_others_are_left_out_with_a_warning(
+    named: tuple[str, ...], gpus: int, kept: tuple[str, ...], warning: str
+) -> None:
+    """A GPU that is gone must not keep a miner from revealing; where none is left, the entries still need a miner."""
+    found, told = without_missing(named, gpus)
+
+    assert kept == found
+    assert told.startswith(warning)
+    assert bool(told) == bool(warning)

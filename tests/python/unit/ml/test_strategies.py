@@ -18,8 +18,9 @@ from dlbc.adapters.ml.loop import Loop
 from dlbc.adapters.ml.shards import write_shards
 from dlbc.adapters.ml.strategies import loading, search
 from dlbc.adapters.ml.strategies.search import drawn
+from dlbc.adapters.ml.strategy_file import check_strategy
 from dlbc.adapters.ml.task import Recipe
-from dlbc.adapters.ml.trainer import TorchTrainer, check_strategy
+from dlbc.adapters.ml.trainer import TorchTrainer
 from dlbc.adapters.ml.training import run
 from dlbc.adapters.ml.weights import check_model
 from dlbc.core import strategy_name, watermark
@@ -211,6 +212,56 @@ def test_check_strategy__a_module_that_is_nowhere__says_where_it_was_looked_for(
     for name in (*strategy_name.BUILT_IN, "json:JSONDecoder"):
         check_strategy(name)
     assert set(loading.CLASSES) == set(strategy_name.BUILT_IN)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "class MyStrategie: pass\n",
+            "expected a class MyStrategy in .*, found none; did you mean my_code:MyStrategie",
+        ),
+        ("x = 1\n", "expected a class MyStrategy in .*my_code.py, found none$"),
+        ("class MyStrategy:\n  def train(self task): pass\n", "my_code.py, line 2 is not valid Python: "),
+    ],
+)
+def test_check_strategy__a_module_without_the_class__is_refused_at_the_start(
+    code: str, said: str, mine: Callable[[str], str]
+) -> None:
+    """A misspelt class would make the miner give up every task it chooses."""
+    with pytest.raises(Usage, match=said):
+        check_strategy(mine(code))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "raise SystemExit\nclass MyStrategy: pass\n",
+        "from elsewhere import MyStrategy\n",
+        "from elsewhere import *\n",
+        "try:\n  import x\nexcept ImportError:\n  from y import Other as MyStrategy\n",
+        "MyStrategy = make()\n",
+        "def __getattr__(name): ...\n",
+    ],
+)
+def test_check_strategy__a_module_that_may_have_the_class__passes_without_being_run(
+    code: str, mine: Callable[[str], str]
+) -> None:
+    """However the name gets there; whether it is a class with train(task) is seen when it trains."""
+    check_strategy(mine(code))
+
+
+def test_check_strategy__a_module_within_a_package__is_found(tmp_path: Path, mine: Callable[[str], str]) -> None:
+    """The package is not imported either."""
+    mine("")
+    package = tmp_path / "mine" / "own_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit\n")
+    (package / "fast.py").write_text("class Fast: pass\n")
+
+    check_strategy("own_package.fast:Fast")
+    with pytest.raises(Usage, match=r"expected a module own_package\.slow in own_package, found none"):
+        check_strategy("own_package.slow:Fast")
 
 
 def test_start__a_strategy_that_hangs__is_stopped_after_its_budget(job: TrainJob, mine: Callable[[str], str]) -> None:

@@ -86,6 +86,7 @@ def test_disk__a_winner__says_why_its_pins_stay(world: World, ask: Ask) -> None:
     assert "pins: it won: others fetch it" in told
     assert max(len(line) for line in told.splitlines() if not line.startswith("Kept")) <= 80
     assert ask("good")["entries"][0]["pinBytes"] > 0
+    assert ask("good")["entries"][0]["phase"] == "Settled"
 
 
 def test_disk__keep__longer_than_ago__pins_stay(world: World, ask: Ask) -> None:

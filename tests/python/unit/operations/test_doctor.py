@@ -84,6 +84,20 @@ def test_password__file_missing_or_public__is_a_problem(tmp_path: Path) -> None:
     assert "secret" not in str(measure(config, "password"))
 
 
+def test_password__without_its_keystore_or_its_file__is_not_said_to_open_anything(tmp_path: Path) -> None:
+    """An account with a typo has no keystore to try; a file with a typo in its name does not exist."""
+    file = tmp_path / "password"
+    file.write_text("a secret")
+    file.chmod(0o600)
+    config = Config(home=tmp_path, account="nobody", password_file=file)
+    assert measure(config, "password").state is State.SKIPPED
+    assert measure(config, "password").found == "not checked: see keystore"
+    assert measure(Config(home=tmp_path, account="nobody", keyring=True), "password").state is State.SKIPPED
+
+    file.unlink()
+    assert measure(Config(home=tmp_path, password_file=file), "password").found == f"{file} does not exist"
+
+
 def test_password__of_another_keystore__is_a_problem(tmp_path: Path) -> None:
     """It is tried, so that a daemon does not find out at its first start."""
     create_keystore("me", tmp_path, "secret", quick=True)
@@ -144,7 +158,7 @@ def test_journal__damaged_or_malformed__is_a_problem(tmp_path: Path) -> None:
     assert measure(config, "journal").found == "none yet"
     with SqliteJournal(folder) as kept:
         kept.put("entry", f"{'ab' * 32}/0", {"task_id": 1, "round": 0, "stage": "training"})
-        assert measure(config, "journal").found == "miner 00aa: 1 entries"
+        assert measure(config, "journal").found == "miner 00aa: 1 entry"
         kept.put("entry", "strange", {"task_id": 1})
         assert "1 of 2 entries" in measure(config, "journal").found
     (folder / "journal.sqlite").write_bytes(b"not a database at all" * 100)
