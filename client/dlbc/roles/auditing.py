@@ -116,8 +116,9 @@ class AuditorDaemon:
                 self.queue.forget(task_id)  # what was withheld may prove the claim false
             elif found is not None:
                 self._refute(found)
-                self._demand(found, round_)
-                self._dispute(found, round_)
+                if subject.account not in found.refuted:
+                    self._demand(found, round_)
+                    self._dispute(found, round_)
         else:
             self._prepare_ballot(task_id)
 

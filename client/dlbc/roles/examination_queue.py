@@ -65,6 +65,11 @@ class ExaminationQueue:
             self.report("examination_started", task_id=subject.task_id, about=about(subject))
             self._running = subject, self.examinations.start(subject.task_id, test_set=subject.is_test_set)
 
+    @property
+    def is_busy(self) -> bool:
+        """An examination runs."""
+        return self._running is not None
+
     def forget(self, task_id: TaskId) -> None:
         """A task is over."""
         for subject in [subject for subject in self._found if subject.task_id == task_id]:

@@ -346,6 +346,7 @@ class World:
                 return
             waits = ("waiting", "phase", "training")
             quiet = all(what in waits for _, what, _ in self.events[before[1] :])
+            quiet = quiet and not any(auditor.queue.is_busy for auditor in auditors)
             if before[0] == len(self.market.transactions) and quiet and not self._someone_trains(miners):
                 warm = [task_id for task_id in tasks if not self.market.phase(task_id).phase.is_cold]
                 if warm:

@@ -18,6 +18,8 @@ STAKE = 10 * ETHER
 LOCK = STAKE // 5
 BOND = ETHER // 10
 DEPOSIT = ETHER // 10
+FEE = ETHER // 50
+"""Of the settled task; it comes to auditors as dividends, less what is too small for a transaction."""
 
 
 def gain(world: World, name: str) -> int:
@@ -66,15 +68,12 @@ def test_daemon__false_claim__is_disputed_and_voted_down_by_daemons_alone(tmp_pa
     world, task_id = opened_lie(tmp_path, "one", "two")
     one, two = world.audit_daemon("one"), world.audit_daemon("two")
     world.play(task_id, world.miner("honest"), auditors=(one, two))
-    assert [event.reason for event in world.onlooker.strikes(task_id, 0)] == [Reason.VOTED_DOWN]
+    assert [event.reason for event in world.onlooker.strikes(task_id, 0)] == [Reason.VOTED]
     assert world.onlooker.winner(task_id, 0).miner == account("honest").address
     assert len(world.pool.filings(task_id)) == 1
-    third = DEPOSIT // 3
-    assert gain(world, "one") + gain(world, "two") == DEPOSIT
-    assert sorted((gain(world, "one"), gain(world, "two"))) == sorted(
-        ((DEPOSIT - third) // 2, DEPOSIT - (DEPOSIT - third) // 2)
-    )
-    assert not one.owed and not two.owed
+    assert DEPOSIT <= gain(world, "one") + gain(world, "two") <= DEPOSIT + FEE
+    assert not one.owed
+    assert not two.owed
 
 
 @pytest.mark.parametrize("fatal", range(1, 30))
@@ -88,8 +87,8 @@ def test_daemon__killed_at_any_step__does_each_thing_once(tmp_path: Path, fatal:
         world.play(task_id, honest, auditors=(one, two))
     except Crash:
         world.play(task_id, honest, auditors=(world.audit_daemon("one"), two))
-    assert [event.reason for event in world.onlooker.strikes(task_id, 0)] == [Reason.VOTED_DOWN]
-    assert gain(world, "one") + gain(world, "two") == DEPOSIT
+    assert [event.reason for event in world.onlooker.strikes(task_id, 0)] == [Reason.VOTED]
+    assert DEPOSIT <= gain(world, "one") + gain(world, "two") <= DEPOSIT + FEE
     filers = [filing.filer for filing in world.pool.filings(task_id)]
     assert len(filers) == len(set(filers))
 
@@ -105,7 +104,7 @@ def test_daemon__somebody_disputes_an_honest_claim__votes_that_it_stands(tmp_pat
     world.play(task_id, miner, auditors=(auditor,))
     (filing,) = world.pool.filings(task_id)
     assert world.pool.case(filing.case_id).ruling is Ruling.STANDS
-    assert gain(world, "one") == BOND // 2
+    assert BOND // 2 <= gain(world, "one") <= BOND // 2 + FEE
     assert world.onlooker.winner(task_id, 0).miner == account("miner").address
 
 
@@ -150,7 +149,7 @@ def test_daemon__predictions_withheld__demands_one_and_refutes_what_is_shown(
     world.network[claim.claim.predictions] = kept
     liar.tick()
     del world.network[claim.claim.predictions]
-    look(auditor)
+    look(auditor, 6)
     assert [event.reason for event in world.onlooker.strikes(task_id, 0)] == [Reason.REFUTED]
 
 
@@ -161,7 +160,7 @@ def test_daemon__model_not_served__is_looked_for_twice_before_a_bond_is_paid(tmp
     task_id = in_challenge(world, world.miner())
     (opening,) = world.onlooker.openings(task_id, 0)
     (claim,) = world.onlooker.reveals(task_id, 0)
-    sealed = claim.proof.sealed_locator
+    sealed = claim.proof.sealed_model
     kept = world.network.pop(sealed)
     auditor = world.audit_daemon("one")
     look(auditor)
@@ -178,10 +177,10 @@ def test_daemon__model_served_again__is_left_alone(tmp_path: Path) -> None:
     world = World(tmp_path)
     task_id = in_challenge(world, world.miner())
     (claim,) = world.onlooker.reveals(task_id, 0)
-    kept = world.network.pop(claim.proof.sealed_locator)
+    kept = world.network.pop(claim.proof.sealed_model)
     auditor = world.audit_daemon("one")
     look(auditor)
-    world.network[claim.proof.sealed_locator] = kept
+    world.network[claim.proof.sealed_model] = kept
     later(world, auditor)
     assert [keys["verdict"] for keys in world.heard("examined")] == ["unavailable", "stands"]
     assert world.pool.filings() == []
@@ -203,6 +202,7 @@ def test_daemon__test_set_is_gone__impeaches_votes_and_collects(tmp_path: Path) 
     look(auditor)
     later(world, auditor)
     assert [filing.filer for filing in world.pool.filings(task_id)] == [account("one").address]
+    world.market.now = world.onlooker.round(task_id, 0).reveal_end
     world.play(task_id, miner, auditors=(auditor,))
     assert world.market.phase(task_id).phase is Phase.ABORTED
     assert gain(world, "one") > 0

@@ -12,8 +12,8 @@ from dlbc.core.turns import SPREAD_SECONDS, delay, draw_lot, spread_to_advance
 from dlbc.core.types import Phase, PhaseInfo, TaskId
 from dlbc.ports import Chain
 from dlbc.roles.keeping import MarketKeeper
-from dlbc.roles.tour import PAGE, PAGES
 from dlbc.roles.loop import Report, unheard
+from dlbc.roles.tour import PAGE, PAGES
 from fakes.chain import FakeChain
 from fakes.keys import account
 from fakes.world import World
