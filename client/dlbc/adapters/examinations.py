@@ -115,7 +115,8 @@ def child_environment(config: Config, temporary: str, environment: Mapping[str, 
     """Where the market is, and nothing of who looks: neither account nor password nor the daemon's folder."""
     kept = {name: environment[name] for name in _KEPT if name in environment}
     if "PYTHONPATH" in kept:  # the child works in another folder
-        kept["PYTHONPATH"] = os.pathsep.join(str(Path(part).absolute()) for part in kept["PYTHONPATH"].split(os.pathsep))
+        folders = kept["PYTHONPATH"].split(os.pathsep)
+        kept["PYTHONPATH"] = os.pathsep.join(str(Path(folder).absolute()) for folder in folders)
     kept |= {"TMPDIR": temporary, "CUDA_VISIBLE_DEVICES": "", "DLBC_HOME": temporary}
     public = {
         "rpc_url": config.rpc_url,
