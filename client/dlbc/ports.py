@@ -32,6 +32,7 @@ from dlbc.core.events import (
     VoteResolved,
     VoteRevealed,
 )
+from dlbc.core.examination import Examination
 from dlbc.core.types import (
     Address,
     BlockHeader,
@@ -514,6 +515,24 @@ class TrainHandle(Protocol):
     def kill(self) -> None:
         """Ends the child; the work folder stays and can be resumed."""
         ...
+
+
+class Examining(Protocol):
+    """One examination that runs in a process of its own."""
+
+    def poll(self) -> Examination | None:
+        """None while it runs. Raises TryLater when it ended without a finding, saying why."""
+        ...
+
+    def stop(self) -> None:
+        """Ends it and forgets what it had; may be called again."""
+        ...
+
+
+class Examinations(Protocol):
+    """Starts examinations, within limits of time, memory and file size. They have no account and no key."""
+
+    def start(self, task_id: TaskId, *, test_set: bool) -> Examining: ...
 
 
 @dataclass(frozen=True, slots=True)

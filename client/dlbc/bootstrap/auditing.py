@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 from dlbc import bootstrap
 from dlbc.config import Config
+from dlbc.core.types import TaskId
 from dlbc.ports import Progress, silent
 
 if TYPE_CHECKING:
+    from dlbc.adapters.examinations import ChildLimits
     from dlbc.adapters.keys import AskPassword
+    from dlbc.roles.auditing import AuditorDaemon, Limits
     from dlbc.roles.auditor import Auditor
     from dlbc.roles.disputing import Disputer
+    from dlbc.roles.examining import Examiner
     from dlbc.roles.loop import Report
     from dlbc.roles.outcome import Agree
     from dlbc.roles.refuting import Refuter
@@ -78,3 +82,49 @@ def refuter(
 
     market, pool = bootstrap.chain_and_pool(config, bootstrap.keys(config, ask), report)
     return Refuter(market, pool, bootstrap.storage(config), bootstrap.trainer(), report, agree, progress)
+
+
+def examiner(config: Config) -> Examiner:
+    """Looks at what may have to be voted on; needs no account."""
+    from dlbc.roles.examining import Examiner
+    from dlbc.roles.refuting import Refuter
+
+    market, pool = bootstrap.chain_and_pool(config)
+    refuter = Refuter(market, pool, bootstrap.storage(config), bootstrap.trainer())
+    return Examiner(bootstrap.auditor(config), refuter)
+
+
+def auditor_daemon(
+    config: Config,
+    tasks: frozenset[TaskId] | None,
+    limits: Limits,
+    child_limits: ChildLimits,
+    report: Report,
+    ask: AskPassword | None = None,
+) -> AuditorDaemon:
+    """An auditor that nobody tends; it holds its journal open until `voter.journal.close()`."""
+    from dlbc.adapters.examinations import ChildExaminations
+    from dlbc.roles.auditing import AuditorDaemon
+    from dlbc.roles.disputing import Disputer
+    from dlbc.roles.examination_queue import ExaminationQueue
+    from dlbc.roles.outcome import agreed
+    from dlbc.roles.refuting import Refuter
+    from dlbc.roles.stakes import Staker
+    from dlbc.roles.voting import Voter
+
+    account = bootstrap.keys(config, ask)
+    market, pool = bootstrap.chain_and_pool(config, account, report)
+    storage = bootstrap.storage(config)
+    journal = bootstrap.journal(bootstrap.role_folder(config, "auditor", account.address))
+    return AuditorDaemon(
+        chain=market,
+        pool=pool,
+        queue=ExaminationQueue(journal, ChildExaminations(config, child_limits), report),
+        voter=Voter(market, pool, account, journal, report),
+        disputer=Disputer(market, pool, storage, bootstrap.auditor(config), report, agreed),
+        refuter=Refuter(market, pool, storage, bootstrap.trainer(), report),
+        staker=Staker(market, pool, report),
+        report=report,
+        limits=limits,
+        tasks=tasks,
+    )

@@ -76,8 +76,8 @@ def command(
 
 
 def _show_audit(settings: Settings, report: AuditReport, told: dict[str, Any]) -> int:
+    from dlbc.core.grounds import grounds_of
     from dlbc.roles.evidence import ground_names
-    from dlbc.roles.grounds import grounds_of
 
     task_id, failed = report.task_id, [check for check in report.checks if not check.ok]
     grounds = [] if report.is_settled else ground_names(grounds_of(report.checks))

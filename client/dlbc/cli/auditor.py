@@ -8,6 +8,7 @@ import click
 
 from dlbc.cli import render
 from dlbc.cli.auditor_cases import CASE_COMMANDS
+from dlbc.cli.auditor_daemon import examine, run
 from dlbc.cli.confirm import agree, tell, yes_option
 from dlbc.cli.options import Group, Settings, typed_amount
 
@@ -23,11 +24,12 @@ _AMOUNT = click.argument("amount", nargs=-1, required=True, metavar="AMOUNT")
 def command() -> None:
     """Stake, vote, dispute false claims, and earn for it.
 
-    To vote: stake, wait, activate. Then `dlbc auditor status` says what there is to vote on.
+    To vote: stake, wait, activate. Then `dlbc auditor run` does the rest, or `dlbc auditor status` says what there is
+    to vote on.
     """
 
 
-for case_command in CASE_COMMANDS:
+for case_command in (run, examine, *CASE_COMMANDS):
     command.add_command(case_command)
 
 

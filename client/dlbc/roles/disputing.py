@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dlbc.core.disputes import MAX_DISPUTED_SAMPLES, dispute_bond
 from dlbc.core.errors import BadInput, NotFound, Refused
+from dlbc.core.grounds import NO_GROUND, grounds_of, speaks_against_the_test_set
 from dlbc.core.hashing import sha256
 from dlbc.core.phases import duration
 from dlbc.core.proofs import case_id
@@ -18,7 +19,6 @@ from dlbc.ports import Chain, Pool, Storage
 from dlbc.roles.auditor import Auditor
 from dlbc.roles.cases import account_of
 from dlbc.roles.evidence import MAX_ATTACHMENT_BYTES, Attachment, Evidence, evidence_to_bytes, ground_names
-from dlbc.roles.grounds import NO_GROUND, grounds_of, speaks_against_the_test_set
 from dlbc.roles.loop import Report, unheard
 from dlbc.roles.outcome import Agree, Outcome, agreed, not_now
 
@@ -69,21 +69,34 @@ class Disputer:
         samples = samples or report.contradicted
         if Ground.SAMPLES in found and not samples:
             raise BadInput("--ground samples: say which with --sample, up to eight times")
-        evidence = self._evidence(task_id, task, round_.leader, found, samples, report.checks, attachment)
+        return self.file_dispute(task_id, found, samples, report.checks, attachment)
+
+    def file_dispute(
+        self,
+        task_id: TaskId,
+        grounds: Ground,
+        samples: Sequence[int],
+        checks: Sequence[Check],
+        attachment: Path | None = None,
+    ) -> Outcome:
+        """Disputes the leader's claim by what somebody has found out already."""
+        task = self.chain.task(task_id)
+        round_ = self.chain.round(task_id, task.round)
+        named = ", ".join(ground_names(grounds))
+        evidence = self._evidence(task_id, task, round_.leader, grounds, samples, checks, attachment)
         bond = dispute_bond(task.bounty_wei)
-        self._check_balance(me, bond)
+        self._check_balance(account_of(self.pool), bond)
         self.agree(
-            f"Dispute the claim of {round_.leader} on {', '.join(ground_names(found))} with a bond of "
-            f"{format_amount(bond)}? It is lost if two thirds of the auditors find that the claim stands"
+            f"Dispute the claim of {round_.leader} on {named} with a bond of {format_amount(bond)}? It is lost if two "
+            "thirds of the auditors find that the claim stands"
         )
         locator = self.storage.add(evidence)
-        receipt = self.pool.dispute(task_id, int(found), locator, samples, bond)
-        grounds_named = ", ".join(ground_names(found))
-        self.report("claim_disputed", task_id=task_id, grounds=grounds_named, tx=receipt.tx_hash, gas=receipt.gas_used)
+        receipt = self.pool.dispute(task_id, int(grounds), locator, samples, bond)
+        self.report("claim_disputed", task_id=task_id, grounds=named, tx=receipt.tx_hash, gas=receipt.gas_used)
         begins = duration(round_.challenge_end - self.chain.now())
         return Outcome(
-            f"Disputed the claim of {round_.leader} on {', '.join(ground_names(found))}, with a bond of "
-            f"{format_amount(bond)}. Auditors vote in {begins}.",
+            f"Disputed the claim of {round_.leader} on {named}, with a bond of {format_amount(bond)}. Auditors vote in "
+            f"{begins}.",
             (receipt,),
             bond,
         )
@@ -109,9 +122,14 @@ class Disputer:
                 f"the test set of task {task_id} is the promised one as far as this client can see; add --force if you "
                 "know better"
             )
+        return self.file_impeachment(task_id, checks, attachment)
+
+    def file_impeachment(self, task_id: TaskId, checks: Sequence[Check], attachment: Path | None = None) -> Outcome:
+        """Impeaches the released test set by what somebody has found out already."""
+        task, phase = self.chain.task(task_id), self.chain.phase(task_id)
         evidence = self._evidence(task_id, task, ZERO_ADDRESS, NO_GROUND, (), checks, attachment)
         bond = dispute_bond(task.bounty_wei)
-        self._check_balance(me, bond)
+        self._check_balance(account_of(self.pool), bond)
         self.agree(
             f"Impeach the test set of task {task_id} with a bond of {format_amount(bond)}? It is lost if two thirds of "
             "the auditors find it right"

@@ -10,11 +10,17 @@ from typing import Any
 
 from dlbc.adapters.signatures import recover_signer
 from dlbc.core.decide import Do
+from dlbc.core.errors import DlbcError, TryLater
+from dlbc.core.examination import Examination
 from dlbc.core.task_file import TaskFile, parse_task_file
 from dlbc.core.types import Address, Locator, TaskId, Wei
-from dlbc.ports import Keys
+from dlbc.ports import Examinations, Examining, Keys
+from dlbc.roles.auditing import AuditorDaemon, Limits
 from dlbc.roles.auditor import Auditor
 from dlbc.roles.disputing import Disputer
+from dlbc.roles.examination_queue import ExaminationQueue
+from dlbc.roles.examining import Examiner
+from dlbc.roles.loop import said_once
 from dlbc.roles.miner import Miner, MinerOptions
 from dlbc.roles.models import Models
 from dlbc.roles.refuting import Refuter
@@ -93,6 +99,38 @@ class FaultyStorage(MemoryStorage):
         locator = super().add(data)
         self._steps.take("after upload")
         return locator
+
+
+@dataclass
+class InProcess:
+    """ports.Examinations that takes one look more than it needs, and no process."""
+
+    examiner: Examiner
+    started: list[tuple[TaskId, bool]] = field(default_factory=list)
+
+    def start(self, task_id: TaskId, *, test_set: bool) -> Examining:
+        self.started.append((task_id, test_set))
+        return OneLook(lambda: self.examiner.examine(task_id, test_set=test_set))
+
+
+@dataclass
+class OneLook:
+    """ports.Examining: comes at the second look."""
+
+    examine: Callable[[], Examination]
+    looks: int = 0
+
+    def poll(self) -> Examination | None:
+        self.looks += 1
+        if self.looks < 2:
+            return None
+        try:
+            return self.examine()
+        except DlbcError as error:
+            raise TryLater(str(error)) from error
+
+    def stop(self) -> None:
+        self.looks = 0
 
 
 @dataclass
@@ -218,6 +256,35 @@ class World:
             self._report(name),
         )
 
+    def examiner(self) -> Examiner:
+        """Looks without an account."""
+        return Examiner(self.auditor(), self.refuter("nobody"))
+
+    def audit_daemon(
+        self,
+        name: str,
+        *,
+        steps: Steps | None = None,
+        examinations: Examinations | None = None,
+        tasks: frozenset[TaskId] | None = None,
+        **limits: Any,
+    ) -> AuditorDaemon:
+        """An auditor that nobody tends. Another one of the same name finds the same journal."""
+        steps = steps or Steps()
+        voter, report = self.voter(name, steps=steps), said_once(self._report(name))
+        return AuditorDaemon(
+            chain=voter.chain,
+            pool=voter.pool,
+            queue=ExaminationQueue(voter.journal, examinations or InProcess(self.examiner()), report),
+            voter=voter,
+            disputer=self.disputer(name, steps=steps),
+            refuter=self.refuter(name, steps=steps),
+            staker=self.staker(name, steps=steps),
+            report=report,
+            limits=Limits(**limits),
+            tasks=tasks,
+        )
+
     def staked(self, *names: str, wei: int = 10 * 10**18) -> None:
         """These auditors have active stake."""
         for name in names:
@@ -255,6 +322,7 @@ class World:
         tasks: TaskId | tuple[TaskId, ...],
         *miners: Miner,
         requester: Requester | None = None,
+        auditors: tuple[AuditorDaemon, ...] = (),
         until: Callable[[], bool] = lambda: False,
         most: int = 80,
     ) -> None:
@@ -266,15 +334,19 @@ class World:
             decisions = [requester.step(task_id) for task_id in tasks]
             for miner in miners:
                 miner.tick()
+            for auditor in auditors:
+                auditor.tick()
             if until():
                 return
             is_over = all(decision.do is Do.FINISH for decision in decisions) and all(
                 entry.is_done for miner in miners for entry in miner.entries.values()
             )
+            is_over = is_over and not any(auditor.owed for auditor in auditors)
             if is_over:
                 return
             waits = ("waiting", "phase", "training")
             quiet = all(what in waits for _, what, _ in self.events[before[1] :])
+            quiet = quiet and not any(auditor.queue.is_busy for auditor in auditors)
             if before[0] == len(self.market.transactions) and quiet and not self._someone_trains(miners):
                 warm = [task_id for task_id in tasks if not self.market.phase(task_id).phase.is_cold]
                 if warm:

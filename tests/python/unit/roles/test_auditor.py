@@ -15,13 +15,13 @@ from dlbc.adapters.weight_file import read_weights
 from dlbc.core.architecture import architecture_from_json
 from dlbc.core.copying import Standing
 from dlbc.core.errors import NotFound, Refused, StorageUnreachable, VerificationFailed
+from dlbc.core.grounds import grounds_of
 from dlbc.core.types import Ground, Phase, TaskId
 from dlbc.ports import TrainHandle, TrainJob
 from dlbc.roles import entry
 from dlbc.roles.auditor import Auditor, AuditReport
 from dlbc.roles.copies import CopySearch
 from dlbc.roles.detecting import Detector
-from dlbc.roles.grounds import grounds_of
 from dlbc.roles.ledger import verify_ledger
 from fakes.keys import account
 from fakes.storage import MemoryStorage

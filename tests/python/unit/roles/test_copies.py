@@ -11,10 +11,10 @@ from dlbc.core import watermark
 from dlbc.core.architecture import Architecture
 from dlbc.core.copying import Standing
 from dlbc.core.events import ModelOpened, SlotRevealed
+from dlbc.core.grounds import grounds_of
 from dlbc.core.hashing import keccak
 from dlbc.core.types import Ground, Hash32, TaskId, Timestamp
 from dlbc.roles.auditor import AuditReport
-from dlbc.roles.grounds import grounds_of
 from fakes.chain import FakeChain
 from fakes.copied import Change, CopyWorld, Weights, as_it_is, moved
 from fakes.keys import account

@@ -10,12 +10,12 @@ import pytest
 from disputed import ETHER, cast, opened_lie, vote
 from dlbc.core import canonical
 from dlbc.core.errors import BadInput, NotFound, Refused, StorageUnreachable, Unavailable, VerificationFailed
+from dlbc.core.grounds import GROUND_OF_CHECK, grounds_of
 from dlbc.core.report import Check
 from dlbc.core.types import ZERO_ADDRESS, Ground, Phase, Ruling, TaskId, Verdict
 from dlbc.roles.auditor import Auditor
 from dlbc.roles.disputing import Disputer
 from dlbc.roles.evidence import Evidence, evidence_from_bytes, evidence_to_bytes, fetch_evidence
-from dlbc.roles.grounds import GROUND_OF_CHECK, grounds_of
 from fakes.keys import account
 from fakes.storage import MemoryStorage
 from fakes.world import World

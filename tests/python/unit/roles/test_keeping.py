@@ -12,9 +12,10 @@ from dlbc.core.errors import ChainUnreachable, ContractRefused, Refused
 from dlbc.core.turns import SPREAD_SECONDS, delay, draw_lot, spread_to_advance
 from dlbc.core.types import Phase, PhaseInfo, TaskId
 from dlbc.ports import Chain
-from dlbc.roles.keeping import PAGE, PAGES, MarketKeeper
+from dlbc.roles.keeping import MarketKeeper
 from dlbc.roles.loop import Report, unheard
 from dlbc.roles.relaying import Relay
+from dlbc.roles.tour import PAGE, PAGES
 from fakes.chain import FakeChain
 from fakes.keys import account
 from fakes.world import World

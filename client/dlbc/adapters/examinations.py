@@ -1,0 +1,130 @@
+"""ports.Examinations as child processes: `dlbc auditor examine`, without account or key, within limits.
+
+What strangers publish is unpacked, loaded and scored there. A child that takes too long is killed; one that wants more
+memory or larger files than it may have ends by itself (`dlbc.adapters.confinement`).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from dlbc.config import SETTINGS, Config
+from dlbc.core.errors import BadInput, TryLater
+from dlbc.core.examination import MAX_BYTES, Examination, examination_from_json
+from dlbc.core.types import TaskId
+from dlbc.ports import Examining
+
+_LAST_WORDS = 300
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "TMPDIR", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
+"""What a child gets of the environment: nothing in which a secret might be."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildLimits:
+    """Of one examination."""
+
+    seconds: float = 3600.0
+    memory_bytes: int = 8 * 2**30
+    file_bytes: int = 64 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class ChildExaminations:
+    """Implements ports.Examinations for one configured market."""
+
+    config: Config
+    limits: ChildLimits = field(default_factory=ChildLimits)
+
+    def start(self, task_id: TaskId, *, test_set: bool) -> Examining:
+        """A child process; the temporary folder in which it works goes with it."""
+        folder = TemporaryDirectory(prefix="dlbc-examine-")
+        words = [
+            *(sys.executable, "-m", "dlbc", "auditor", "examine", str(task_id), "--json"),
+            *("--most-memory", str(self.limits.memory_bytes), "--largest-file", str(self.limits.file_bytes)),
+            *(["--test-set"] if test_set else []),
+        ]
+        with (Path(folder.name) / "out").open("wb") as out, (Path(folder.name) / "err").open("wb") as err:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=folder.name,
+                env=child_environment(self.config, folder.name, os.environ),
+                start_new_session=True,
+            )
+        return ChildExamining(process, folder, self.limits.seconds)
+
+
+class ChildExamining:
+    """Implements ports.Examining."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: TemporaryDirectory[str], seconds: float) -> None:
+        self._process, self._folder, self._seconds = process, folder, seconds
+        self._ends_at = time.monotonic() + seconds
+
+    def poll(self) -> Examination | None:
+        """As ports.Examining says; afterwards nothing of the child is left."""
+        code = self._process.poll()
+        if code is None:
+            if time.monotonic() < self._ends_at:
+                return None
+            self.stop()
+            raise TryLater(f"the examination took longer than {self._seconds:.0f} s and was ended")
+        try:
+            return self._result(code)
+        finally:
+            self._folder.cleanup()
+
+    def stop(self) -> None:
+        """As ports.Examining says."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, 9)
+        self._process.wait()
+        self._folder.cleanup()
+
+    def _result(self, code: int) -> Examination:
+        if code < 0:
+            raise TryLater(f"the examination was ended by signal {-code}{self._last_words()}")
+        if code != 0:
+            raise TryLater(f"the examination ended with code {code}{self._last_words()}")
+        with (Path(self._folder.name) / "out").open("rb") as out:
+            data = out.read(MAX_BYTES + 1)
+        try:
+            return examination_from_json(data)
+        except BadInput as error:
+            raise TryLater(f"the examination did not say what it found: {error}") from error
+
+    def _last_words(self) -> str:
+        with (Path(self._folder.name) / "err").open("rb") as err:
+            err.seek(0, os.SEEK_END)
+            err.seek(max(0, err.tell() - 8 * _LAST_WORDS))
+            lines = err.read().decode("utf-8", "replace").strip().splitlines()
+        return f": {lines[-1][:_LAST_WORDS]}" if lines else ""
+
+
+def child_environment(config: Config, temporary: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Where the market is, and nothing of who looks: neither account nor password nor the daemon's folder."""
+    kept = {name: environment[name] for name in _KEPT if name in environment}
+    if "PYTHONPATH" in kept:  # the child works in another folder
+        folders = kept["PYTHONPATH"].split(os.pathsep)
+        kept["PYTHONPATH"] = os.pathsep.join(str(Path(folder).absolute()) for folder in folders)
+    kept |= {"TMPDIR": temporary, "CUDA_VISIBLE_DEVICES": "", "DLBC_HOME": temporary}
+    public = {
+        "rpc_url": config.rpc_url,
+        "ipfs_api": config.ipfs_api,
+        "market": config.market,
+        "lens": config.lens,
+        "chain_id": config.chain_id,
+        "deployment_block": config.deployment_block,
+    }
+    assert public.keys() <= set(SETTINGS)
+    return kept | {f"DLBC_{name.upper()}": str(value) for name, value in public.items() if value is not None}

@@ -1,0 +1,270 @@
+"""An auditor that nobody tends, on a market in memory: what it looks at, what it does, and what it never does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from disputed import ETHER, Liar, flip_one_prediction, opened_lie
+from dlbc.core.types import Ground, Phase, Reason, Ruling, TaskId
+from dlbc.roles.auditing import AuditorDaemon
+from dlbc.roles.examination_queue import AGAIN_SECONDS
+from fakes.keys import account
+from fakes.world import Crash, InProcess, Steps, World
+
+pytestmark = pytest.mark.unit
+
+STAKE = 10 * ETHER
+LOCK = STAKE // 5
+BOND = ETHER // 10
+DEPOSIT = ETHER // 10
+FEE = ETHER // 50
+"""Of the settled task; it comes to auditors as dividends, less what is too small for a transaction."""
+
+
+def gain(world: World, name: str) -> int:
+    """What an account has more than at the start, stake included."""
+    stake = world.pool.stake_of(account(name).address)
+    there = stake.active_wei + stake.pending_wei + stake.unbonding_wei
+    return world.market.balances[account(name).address] + there - 10_000 * ETHER
+
+
+def in_challenge(world: World, *miners: object) -> TaskId:
+    """A task whose leader has opened its model."""
+    task_id = world.post()
+    world.play(task_id, *miners, until=lambda: world.market.phase(task_id).phase is Phase.CHALLENGE)  # type: ignore[arg-type]
+    return task_id
+
+
+def look(auditor: AuditorDaemon, times: int = 4) -> None:
+    """Some ticks in a row, without time."""
+    for _ in range(times):
+        auditor.tick()
+
+
+def later(world: World, auditor: AuditorDaemon) -> None:
+    """After the pause that follows bytes that nobody serves."""
+    world.market.now += AGAIN_SECONDS
+    look(auditor)
+
+
+def test_daemon__honest_claim__is_examined_once_and_left_alone(tmp_path: Path) -> None:
+    """Test set and claim are looked at; nothing is sent."""
+    world = World(tmp_path)
+    world.staked("one")
+    task_id = world.post()
+    auditor = world.audit_daemon("one")
+    world.play(task_id, world.miner(), auditors=(auditor,))
+    assert [(keys["about"], keys["verdict"]) for keys in world.heard("examined")] == [
+        ("the test set", "stands"),
+        (f"the claim of {account('miner').address}", "stands"),
+    ]
+    assert world.pool.filings() == []
+    assert not auditor.owed
+
+
+def test_daemon__false_claim__is_disputed_and_voted_down_by_daemons_alone(tmp_path: Path) -> None:
+    """Two auditors, nobody typing: one disputes, both vote, the liar is struck, and everything comes home."""
+    world, task_id = opened_lie(tmp_path, "one", "two")
+    one, two = world.audit_daemon("one"), world.audit_daemon("two")
+    world.play(task_id, world.miner("honest"), auditors=(one, two))
+    assert [event.reason for event in world.onlooker.strikes(task_id, 0)] == [Reason.VOTED]
+    assert world.onlooker.winner(task_id, 0).miner == account("honest").address
+    assert len(world.pool.filings(task_id)) == 1
+    assert DEPOSIT <= gain(world, "one") + gain(world, "two") <= DEPOSIT + FEE
+    assert not one.owed
+    assert not two.owed
+
+
+@pytest.mark.parametrize("fatal", range(1, 30))
+def test_daemon__killed_at_any_step__does_each_thing_once(tmp_path: Path, fatal: int) -> None:
+    """Before and after every record and every transaction."""
+    world, task_id = opened_lie(tmp_path, "one", "two")
+    steps = Steps(fatal)
+    one, two = world.audit_daemon("one", steps=steps), world.audit_daemon("two")
+    honest = world.miner("honest")
+    try:
+        world.play(task_id, honest, auditors=(one, two))
+    except Crash:
+        world.play(task_id, honest, auditors=(world.audit_daemon("one"), two))
+    assert [event.reason for event in world.onlooker.strikes(task_id, 0)] == [Reason.VOTED]
+    assert DEPOSIT <= gain(world, "one") + gain(world, "two") <= DEPOSIT + FEE
+    filers = [filing.filer for filing in world.pool.filings(task_id)]
+    assert len(filers) == len(set(filers))
+
+
+def test_daemon__somebody_disputes_an_honest_claim__votes_that_it_stands(tmp_path: Path) -> None:
+    """A mistaken dispute costs whoever filed it."""
+    world = World(tmp_path)
+    world.staked("one")
+    miner = world.miner()
+    task_id = in_challenge(world, miner)
+    world.disputer("mistaken").dispute(task_id, Ground.SCORE)
+    auditor = world.audit_daemon("one")
+    world.play(task_id, miner, auditors=(auditor,))
+    (filing,) = world.pool.filings(task_id)
+    assert world.pool.case(filing.case_id).ruling is Ruling.STANDS
+    assert BOND // 2 <= gain(world, "one") <= BOND // 2 + FEE
+    assert world.onlooker.winner(task_id, 0).miner == account("miner").address
+
+
+def test_daemon__started_while_ballots_are_cast__looks_and_votes(tmp_path: Path) -> None:
+    """Its journal knows nothing; the vote has begun."""
+    world, task_id = opened_lie(tmp_path, "one")
+    world.disputer("disputer").dispute(task_id)
+    world.market.move_to_end_of_phase(task_id)
+    world.play(task_id, world.miner("honest"), auditors=(world.audit_daemon("one"),))
+    (filing,) = world.pool.filings(task_id)
+    assert world.pool.case(filing.case_id).ruling is Ruling.FALLS
+    assert gain(world, "one") > 0
+
+
+def test_daemon__claim_that_refutes_itself__is_struck_without_a_bond(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One transaction and no vote; a third of the deposit comes home."""
+    world = World(tmp_path)
+    flip_one_prediction(monkeypatch)
+    miner = world.miner("liar")
+    task_id = in_challenge(world, miner)
+    auditor = world.audit_daemon("one")
+    world.play(task_id, auditors=(auditor,), until=lambda: world.market.phase(task_id).phase.is_cold)
+    assert [event.reason for event in world.onlooker.strikes(task_id, 0)] == [Reason.REFUTED]
+    assert world.pool.filings() == []
+
+
+def test_daemon__predictions_withheld__demands_one_and_refutes_what_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever hides has to show, and what is shown proves the lie."""
+    world = World(tmp_path)
+    flip_one_prediction(monkeypatch, 0)
+    liar = world.miner("liar")
+    task_id = in_challenge(world, liar)
+    (claim,) = world.onlooker.reveals(task_id, 0)
+    kept = world.network.pop(claim.claim.predictions)
+    auditor = world.audit_daemon("one", may_vote=False)
+    look(auditor)
+    assert [event.index for event in world.pool.demands(task_id, 0)] == [0]
+    world.network[claim.claim.predictions] = kept
+    liar.tick()
+    del world.network[claim.claim.predictions]
+    look(auditor, 6)
+    assert [event.reason for event in world.onlooker.strikes(task_id, 0)] == [Reason.REFUTED]
+
+
+def test_daemon__model_not_served__is_looked_for_twice_before_a_bond_is_paid(tmp_path: Path) -> None:
+    """A node that is away for a moment is no false claim."""
+    world = World(tmp_path)
+    world.staked("one")
+    task_id = in_challenge(world, world.miner())
+    (opening,) = world.onlooker.openings(task_id, 0)
+    (claim,) = world.onlooker.reveals(task_id, 0)
+    sealed = claim.proof.sealed_model
+    kept = world.network.pop(sealed)
+    auditor = world.audit_daemon("one")
+    look(auditor)
+    assert world.pool.filings() == []
+    later(world, auditor)
+    (filing,) = world.pool.filings()
+    assert filing.grounds == Ground.UNAVAILABLE
+    world.network[sealed] = kept
+    assert opening.miner == claim.proof.miner
+
+
+def test_daemon__model_served_again__is_left_alone(tmp_path: Path) -> None:
+    """The second look finds it."""
+    world = World(tmp_path)
+    task_id = in_challenge(world, world.miner())
+    (claim,) = world.onlooker.reveals(task_id, 0)
+    kept = world.network.pop(claim.proof.sealed_model)
+    auditor = world.audit_daemon("one")
+    look(auditor)
+    world.network[claim.proof.sealed_model] = kept
+    later(world, auditor)
+    assert [keys["verdict"] for keys in world.heard("examined")] == ["unavailable", "stands"]
+    assert world.pool.filings() == []
+
+
+def test_daemon__test_set_is_gone__impeaches_votes_and_collects(tmp_path: Path) -> None:
+    """The requester's fault: the task is aborted."""
+    world = World(tmp_path)
+    world.staked("one")
+    task_id = world.post()
+    miner, requester = world.miner(), world.requester()
+    world.play(task_id, miner, until=lambda: world.onlooker.round(task_id, 0).commits == 1)
+    world.market.move_to_end_of_phase(task_id)
+    requester.release(task_id)
+    released = world.onlooker.released(task_id, 0)
+    assert released is not None
+    del world.network[released.test_set.sealed_locator]
+    auditor = world.audit_daemon("one")
+    look(auditor)
+    later(world, auditor)
+    assert [filing.filer for filing in world.pool.filings(task_id)] == [account("one").address]
+    world.market.now = world.onlooker.round(task_id, 0).reveal_end
+    world.play(task_id, miner, auditors=(auditor,))
+    assert world.market.phase(task_id).phase is Phase.ABORTED
+    assert gain(world, "one") > 0
+    assert not auditor.owed
+
+
+def test_daemon__limit_of_what_may_be_at_risk__is_held_back_and_says_so(tmp_path: Path) -> None:
+    """Neither bond nor lock beyond what its owner said; in one line, not in one a second."""
+    world, task_id = opened_lie(tmp_path, "one")
+    auditor = world.audit_daemon("one", most_at_risk_wei=BOND - 1)
+    look(auditor)
+    assert world.pool.filings() == []
+    world.disputer("other").dispute(task_id)
+    world.market.move_to_end_of_phase(task_id)
+    look(auditor, 10)
+    assert world.pool.ballots_of(account("one").address) == []
+    assert [keys["why"].split(" on ")[0] for keys in world.heard("held_back")] == ["a dispute", "a ballot"]
+
+
+def test_daemon__neither_disputes_nor_votes__when_told_so(tmp_path: Path) -> None:
+    """It still looks and tells."""
+    world, task_id = opened_lie(tmp_path, "one")
+    auditor = world.audit_daemon("one", may_dispute=False, may_vote=False)
+    look(auditor)
+    world.disputer("other").dispute(task_id)
+    world.market.move_to_end_of_phase(task_id)
+    look(auditor)
+    assert [keys["verdict"] for keys in world.heard("examined")] == ["falls"]
+    assert [filing.filer for filing in world.pool.filings()] == [account("other").address]
+    assert world.pool.ballots_of(account("one").address) == []
+
+
+def test_daemon__no_money_for_the_bond__is_told_and_goes_on(tmp_path: Path) -> None:
+    """One sentence; the vote of another task is not kept waiting."""
+    world, task_id = opened_lie(tmp_path, "one")
+    world.market.balances[account("one").address] = 0
+    auditor = world.audit_daemon("one")
+    look(auditor, 8)
+    assert [keys["reason"] for keys in world.heard("refused", "one")] == [
+        f"the bond is 0.1 ether, {account('one').address} holds 0 ether; nothing was sent"
+    ]
+    assert world.pool.filings(task_id) == []
+
+
+def test_daemon__several_claims__begins_with_the_one_whose_time_ends_first(tmp_path: Path) -> None:
+    """One at a time."""
+    world = World(tmp_path)
+    first = in_challenge(world, world.miner("a"))
+    world.market.now += 60
+    second = world.post()
+    world.play((first, second), world.miner("b", tasks=(second,)), until=lambda: True)
+    examinations = InProcess(world.examiner())
+    auditor = world.audit_daemon("one", examinations=examinations)
+    auditor.tick()
+    assert examinations.started == [(first, False)]
+
+
+def test_daemon__liar_and_an_auditor_without_stake__dispute_is_filed_all_the_same(tmp_path: Path) -> None:
+    """A bond needs no stake."""
+    world = World(tmp_path)
+    liar = world.miner("liar", trainer=Liar(noise=20.0))
+    task_id = in_challenge(world, liar)
+    auditor = world.audit_daemon("one")
+    look(auditor)
+    assert [filing.filer for filing in world.pool.filings(task_id)] == [account("one").address]
