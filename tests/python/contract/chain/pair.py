@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from dlbc.core import disputes, proofs
 from dlbc.core.errors import ContractRefused
-from dlbc.core.events import Prize
+from dlbc.core.events import Prize, TaskEvent
 from dlbc.core.types import (
     Address,
     Ground,
@@ -105,6 +106,7 @@ class Pair:
             )
             assert real.queue_at_posting(task_id) == fake.queue_at_posting(task_id)
             assert real.settlements(task_id) == fake.settlements(task_id)
+            assert _told(real.history(task_id)) == _told(fake.history(task_id))
             for index in range(real.task(task_id).rounds):
                 assert real.round(task_id, index) == fake.round(task_id, index)
                 assert real.winner(task_id, index) == fake.winner(task_id, index)
@@ -150,6 +152,24 @@ class Pair:
             for index in range(task.rounds):
                 assert real.demands(TaskId(task_id), index) == fake.demands(TaskId(task_id), index)
                 assert real.shown(TaskId(task_id), index) == fake.shown(TaskId(task_id), index)
+
+
+def _told(history: Sequence[TaskEvent]) -> list[list[tuple[object, ...]]]:
+    """The events of each transaction in turn; within one their order does not matter, nor what the chain calls it."""
+    return [
+        sorted(
+            (
+                event.contract,
+                event.name,
+                -1 if event.round is None else event.round,
+                event.account,
+                event.wei,
+                event.detail,
+            )
+            for event in events
+        )
+        for _, events in groupby(history, key=lambda event: event.tx_hash)
+    ]
 
 
 def _where(prize: Prize) -> tuple[int, int]:
