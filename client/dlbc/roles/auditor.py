@@ -540,7 +540,7 @@ class _Audit:
         seconds = min(auditor.fetch_seconds, ORIGINAL_SECONDS)
         search = CopySearch(self.chain, Models(self.chain, self.storage, self.trainer, seconds), auditor.progress)
         architecture, limit = manifest.architecture, auditor.align_limit
-        self.findings.look = check_no_other_mark(search, self.checks, claim, weights, architecture, limit)
+        self.findings.looked(check_no_other_mark(search, self.checks, claim, weights, architecture, limit))
 
 
 def broken_link(headers: list[BlockHeader], genesis: Hash32) -> int | None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlbc.core import watermark
-from dlbc.core.audit_document import SampleShown, SlotRead
+from dlbc.core.audit_document import Marks, OtherMark, SampleShown, SlotRead
 from dlbc.core.errors import BadInput
 from dlbc.core.events import ClaimRevealed, ModelOpened
 from dlbc.core.manifest import Manifest
 from dlbc.core.score_table import ScoreTable, pick, picture, score_table
 from dlbc.core.watermark import Detection
 from dlbc.ports import Chain, Dataset
-from dlbc.roles.copies import Look
+from dlbc.roles.copies import Look, Mark
+
+MAX_OTHERS = 8
+"""The strongest marks of others are kept, so many."""
+NO_MARKS = Marks((), 0, None, 0, 0, 0, 0, ())
 
 
 @dataclass(slots=True)
@@ -32,10 +36,7 @@ class Findings:
     """The score is the opened model's own; else it is counted from what the miner published."""
     mismatches: int | None = None
     samples: tuple[SampleShown, ...] = ()
-    slots: tuple[SlotRead, ...] = ()
-    slots_in_all: int = 0
-    look: Look | None = None
-    """The search for marks of others."""
+    marks: Marks = NO_MARKS
 
     def scored(
         self,
@@ -67,7 +68,6 @@ class Findings:
         if weights is None or opened is None or self.claim is None:
             return
         shapes = watermark.shapes_of(weights)
-        self.slots_in_all = watermark.slot_count(shapes)
         proof = self.claim.proof
         read = [_slot(0, "by the opening", opened, shapes)]
         for event in chain.slot_reveals(proof.model_hash):
@@ -81,7 +81,34 @@ class Findings:
             except BadInput:
                 continue  # a slot that a model of this size does not have
             read.append(_slot(event.slot, "as evidence", found, shapes))
-        self.slots = tuple(read)
+        self.marks = replace(self.marks, slots=tuple(read), slots_in_all=watermark.slot_count(shapes))
+
+    def looked(self, look: Look) -> None:
+        """look: the search for marks of others."""
+        self.marks = replace(
+            self.marks,
+            tests=look.tests,
+            models=look.models,
+            aligned=look.aligned,
+            not_aligned=look.not_aligned,
+            not_served=look.not_served,
+            others=tuple(_other(mark, look) for mark in look.marks[:MAX_OTHERS]),
+        )
+
+
+def _other(mark: Mark, look: Look) -> OtherMark:
+    reading, slot = mark.reading, mark.reading.slot
+    return OtherMark(
+        task_id=slot.task_id,
+        round=slot.round,
+        miner=slot.miner,
+        slot=slot.slot,
+        strength=round(reading.strength, 2),
+        threshold=float(watermark.OWN if reading.is_aligned else watermark.BLIND),
+        log2_false_positive=round(look.bound(mark), 1),
+        is_aligned=reading.is_aligned,
+        means=mark.standing.value,
+    )
 
 
 def _slot(number: int, published: str, found: Detection, shapes: watermark.Shapes) -> SlotRead:

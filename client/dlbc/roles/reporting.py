@@ -6,44 +6,39 @@ Everything on it is read from the chain and from the audit's own findings; the p
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from dlbc.core import watermark
 from dlbc.core.architecture import architecture_to_json
 from dlbc.core.audit_document import (
     Ancestor,
     AuditDocument,
     Command,
     Fact,
-    Marks,
-    OtherMark,
     Score,
     Split,
 )
 from dlbc.core.cid import to_cid
 from dlbc.core.errors import Refused
-from dlbc.core.events import TaskPosted
+from dlbc.core.events import TaskEvent, TaskPosted
 from dlbc.core.manifest import Manifest
 from dlbc.core.money_flow import MoneyFlow, money_flow
 from dlbc.core.payouts import settlement
 from dlbc.core.proofs import block_hash
 from dlbc.core.scoring import score_ppm
-from dlbc.core.timeline import Step, of_round, timeline
-from dlbc.core.types import PPM, ZERO_ADDRESS, ZERO_HASH, Hash32, Round, Task, TaskId
+from dlbc.core.timeline import of_round, timeline
+from dlbc.core.types import PPM, ZERO_ADDRESS, ZERO_HASH, Hash32, Round, TaskId
 from dlbc.core.units import format_duration, format_ppm
 from dlbc.ports import Chain
 from dlbc.roles.artifacts import write_atomically
 from dlbc.roles.auditor import Auditor, AuditReport
-from dlbc.roles.copies import Look
 from dlbc.roles.evidence import ground_names
-from dlbc.roles.findings import Findings
 from dlbc.roles.grounds import grounds_of
 
 MAX_ANCESTORS = 64
-MAX_OTHERS = 8
+_WRITING = "writing the report"
 
 Render = Callable[[AuditDocument], Mapping[str, bytes]]
 """The files of a report by their suffix, such as ".html"."""
@@ -67,23 +62,28 @@ class Reporter:
         """
         check_writable(folder)
         report = self.auditor.audit(task_id, round_index, model_file=model_file)
+        self.auditor.progress(_WRITING, 0, 2)
+        document = self.document(report, model_file)
+        self.auditor.progress(_WRITING, 1, 2)
         files = []
-        for suffix, data in self.render(self.document(report, model_file)).items():
+        for suffix, data in self.render(document).items():
             file = folder / f"task-{report.task_id}-round-{report.round}{suffix}"
             try:
                 write_atomically(file, [data])
             except OSError as error:
                 _cannot_write(folder, error)
             files.append(file)
+        self.auditor.progress(_WRITING, 2, 2)
         return report, files
 
     def document(self, report: AuditReport, model_file: Path | None = None) -> AuditDocument:
         """What is written down of an audit."""
         chain, task_id, index, seen = self.auditor.chain, report.task_id, report.round, report.findings
         assert seen.claim is not None
-        task, posted = chain.task(task_id), chain.task_posted(task_id)
-        rounds = [chain.round(task_id, number) for number in range(task.round + 1)]
-        steps, left_out, money = self._history(task, posted, rounds, index)
+        task, posted, facts = chain.task(task_id), chain.task_posted(task_id), chain.round(task_id, index)
+        history = chain.history(task_id)
+        events, more = of_round(history, index)
+        times = chain.block_times({event.block_number for event in events})
         return AuditDocument(
             client=self.client,
             chain_id=chain.chain_id,
@@ -100,30 +100,26 @@ class Reporter:
             miner=report.miner,
             model_hash=report.model_hash,
             grounds=() if report.is_settled else tuple(ground_names(grounds_of(report.checks))),
-            facts=tuple(_facts(chain, report, posted, rounds[index])),
+            facts=tuple(_facts(chain, report, posted, facts)),
             checks=report.checks,
-            timeline=steps,
-            left_out=left_out,
+            timeline=timeline(events, index, facts, times, chain.now()),
+            left_out=tuple(Fact(what, str(count)) for what, count in more.items()),
             split=_split(chain, report, posted),
-            money=money,
+            money=money_of(chain, task_id, history),
             lineage=tuple(lineage(chain, seen.claim.proof.parent_model)),
-            score=_score(report, posted, rounds[index]),
+            score=_score(report, posted, facts),
             samples=seen.samples,
-            marks=_marks(seen),
+            marks=seen.marks,
             commands=tuple(_commands(chain, report, model_file)),
         )
 
-    def _history(
-        self, task: Task, posted: TaskPosted, rounds: list[Round], index: int
-    ) -> tuple[tuple[Step, ...], tuple[Fact, ...], MoneyFlow]:
-        chain, task_id = self.auditor.chain, posted.task_id
-        history = chain.history(task_id)
-        events, more = of_round(history, index)
-        times = chain.block_times({event.block_number for event in events})
-        steps = timeline(events, index, rounds[index], times, chain.now())
-        left_out = tuple(Fact(what, str(count)) for what, count in more.items())
-        flow = money_flow(history, posted, task, rounds, chain.settlements(task_id), chain.params().pool)
-        return steps, left_out, flow
+
+def money_of(chain: Chain, task_id: TaskId, history: Sequence[TaskEvent]) -> MoneyFlow:
+    """Where the money of a task came from and went, by its history; and what its facts say is still due."""
+    task = chain.task(task_id)
+    rounds = [chain.round(task_id, index) for index in range(task.round + 1)]
+    posted, settlements = chain.task_posted(task_id), chain.settlements(task_id)
+    return money_flow(history, posted, task, rounds, settlements, chain.params().pool)
 
 
 def lineage(chain: Chain, parent: Hash32) -> list[Ancestor]:
@@ -245,41 +241,6 @@ def _score(report: AuditReport, posted: TaskPosted, facts: Round) -> Score:
         table=seen.score,
         missing=missing,
     )
-
-
-def _marks(seen: Findings) -> Marks:
-    look = seen.look
-    return Marks(
-        slots=seen.slots,
-        slots_in_all=seen.slots_in_all,
-        tests=None if look is None else look.tests,
-        models=0 if look is None else look.models,
-        aligned=0 if look is None else look.aligned,
-        not_aligned=0 if look is None else look.not_aligned,
-        not_served=0 if look is None else look.not_served,
-        others=() if look is None else tuple(_others(look)),
-    )
-
-
-def _others(look: Look) -> list[OtherMark]:
-    """The strongest, as the search has sorted them."""
-    found = []
-    for mark in look.marks[:MAX_OTHERS]:
-        reading, slot = mark.reading, mark.reading.slot
-        found.append(
-            OtherMark(
-                task_id=slot.task_id,
-                round=slot.round,
-                miner=slot.miner,
-                slot=slot.slot,
-                strength=round(reading.strength, 2),
-                threshold=float(watermark.OWN if reading.is_aligned else watermark.BLIND),
-                log2_false_positive=round(look.bound(mark), 1),
-                is_aligned=reading.is_aligned,
-                means=mark.standing.value,
-            )
-        )
-    return found
 
 
 def _commands(chain: Chain, report: AuditReport, model_file: Path | None) -> list[Command]:

@@ -23,6 +23,7 @@ from dlbc.core.types import (
     Wei,
 )
 from dlbc.ports import Chain, Pool
+from dlbc.roles.reporting import money_of
 from fakes.chain import FakeChain, FakeMarket
 from fakes.pool import FakePool, PoolState
 from play import AUDITORS, DISPUTER, ETHER, FIRST_MINER, REQUESTER, TERMS, Play, Work, account, secret
@@ -117,6 +118,12 @@ class Pair:
                 assert real.released(task_id, index) == fake.released(task_id, index)
                 for who in accounts:
                     assert real.entry(task_id, index, who) == fake.entry(task_id, index, who)
+
+        flows = [
+            money_of(real, TaskId(number), real.history(TaskId(number))) for number in range(1, real.task_count() + 1)
+        ]
+        assert all(flow.agrees for flow in flows)
+        assert sum(flow.held_wei for flow in flows) == real.liabilities()[0]
 
     def _compare_pool(self, real: Pool, fake: Pool) -> None:
         now = self.fake.now

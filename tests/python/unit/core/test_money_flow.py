@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from dlbc.core.money_flow import MoneyFlow, money_flow
+from dlbc.core.money_flow import MoneyFlow
 from dlbc.core.types import TaskId, Verdict, Wei
+from dlbc.roles.reporting import money_of
 from fakes.chain import FakeChain
 from fakes.scene import ETHER, TERMS, Scene
 
@@ -17,16 +18,7 @@ pytestmark = pytest.mark.unit
 def flow_of(scene: Scene, task_id: TaskId) -> MoneyFlow:
     """As a report reads it."""
     chain = FakeChain(scene.market)
-    task = chain.task(task_id)
-    rounds = [chain.round(task_id, index) for index in range(task.round + 1)]
-    return money_flow(
-        chain.history(task_id),
-        chain.task_posted(task_id),
-        task,
-        rounds,
-        chain.settlements(task_id),
-        chain.params().pool,
-    )
+    return money_of(chain, task_id, chain.history(task_id))
 
 
 def posted(scene: Scene) -> TaskId:
