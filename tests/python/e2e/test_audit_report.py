@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 def test_audit_report__settled_task__page_and_json_of_the_real_chain(
     site: Site, settled: TaskId, tmp_path: Path
 ) -> None:
-    """Real transactions and times, money that adds up to the wei, pictures of digits, and a mark far above its bound."""
+    """Real transactions and times, money that adds up to the wei, pictures of digits, a mark far above its bound."""
     told = site.run("", "audit", str(settled), "--report", str(tmp_path / "out"))
     assert told["audit"] == "pass"
     written = json.loads(Path(told["report"]["json"]).read_bytes())

@@ -604,7 +604,7 @@ class PoolState:
         self.pay_in(sender, wei)
         self.demands[key] = sender
         self.demanded.append(PredictionDemanded(*key[:2], ref.proof.miner, sender, index, demand_end))
-        self.note("PredictionDemanded", *key[:2], sender)
+        self.note("PredictionDemanded", *key[:2], sender, wei)
 
     def answer(self, sender: Address, ref: ClaimRef, index: int, leaf: PredictionLeaf, path: Sequence[SumNode]) -> None:
         """IAuditorPool.answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -19,6 +20,7 @@ _AMOUNTS = {"Credited": "amount_wei", "DepositReclaimed": "amount_wei", "RoundSe
     "VoteCollected": "share_wei",
     "BondCollected": "amount_wei",
 }
+_DEMANDED = "PredictionDemanded"
 _DETAILS = ("reason", "ruling", "verdict", "fault")
 
 Found = tuple[tuple[int, int], TaskEvent]
@@ -37,7 +39,11 @@ def read_history(connection: Connection, market: Address, pool: Address, task_id
             if _position(event, "caseId") == 0 and _position(event, "taskId") is None:
                 logs = connection.logs("AuditorPool", pool, name, [case_id])
                 found += [_event(connection, "AuditorPool", name, {**values, "round": index}) for values in logs]
-    return [event for _, event in sorted(found, key=lambda pair: pair[0])]
+    events = [event for _, event in sorted(found, key=lambda pair: pair[0])]
+    if any(event.name == _DEMANDED for event in events):  # the event does not say what came with it
+        bond = connection.view("AuditorPool", pool, "poolParams").demand_bond_wei
+        events = [replace(event, wei=bond) if event.name == _DEMANDED else event for event in events]
+    return events
 
 
 def _of_task(connection: Connection, contract: str, address: Address, task_id: TaskId) -> Iterator[Found]:
