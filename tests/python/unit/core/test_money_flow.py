@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from dlbc.core import proofs
 from dlbc.core.money_flow import MoneyFlow
 from dlbc.core.types import TaskId, Verdict, Wei
 from dlbc.roles.reporting import money_of
@@ -168,6 +169,26 @@ def test_money_flow__settled_with_a_silent_miner__names_each_share() -> None:
         "fee": fee,
         "deposits never revealed": TERMS.deposit_wei,
     }
+
+
+def test_money_flow__first_of_two_rounds_settled__the_rest_is_still_due() -> None:
+    """The bond goes back with the last round only; a round's bounty, the bond and a deposit are held."""
+    scene = Scene()
+    commitment = proofs.test_commitment(scene.test_set()[0])
+    terms = replace(TERMS, bond_wei=Wei(ETHER))
+    task_id = scene.chain("requester").post(terms, [commitment, commitment]).task_id
+    assert task_id is not None
+    work = scene.commit(task_id, "miner", 5)
+    scene.release(task_id)
+    scene.reveal(work)
+    scene.end_phase(task_id)
+    scene.open(work)
+    scene.end_phase(task_id)
+    scene.chain("onlooker").advance(task_id)
+    flow = flow_of(scene, task_id)
+    assert TERMS.bounty_wei + ETHER + TERMS.deposit_wei == flow.due_wei == flow.held_wei
+    assert named(flow)["bounty"] == 2 * TERMS.bounty_wei
+    assert "requester's bond back" not in named(flow)
 
 
 def test_money_flow__replaced_commit__counts_its_deposit_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,14 @@ def test_report__repeat__commands_name_task_round_and_hash(world: World, settled
     assert "dlbc audit 1 --round 0 --report out/" in commands
     assert any(written.model_hash.hex() in command.what for command in written.commands)
     assert all("127.0.0.1" not in command for command in commands)
+
+
+def test_report__findings__are_small_whatever_was_audited(world: World, settled: TaskId) -> None:
+    """Thumbnails and tables: a daemon may keep them, and the data is let go."""
+    findings = world.auditor().audit(settled).findings
+    assert len(findings.samples) == 24
+    assert len(pickle.dumps(findings)) < 200_000
+    assert all(sample.picture is not None and sample.picture.nbytes == 55 * 60 for sample in findings.samples)
 
 
 def test_report__flat_samples__are_told_without_pictures(tmp_path: Path) -> None:
