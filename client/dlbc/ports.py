@@ -4,7 +4,7 @@ both pass the same test suite. Every method raises only errors of `dlbc.core.err
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from dlbc.core.events import (
     Receipt,
     RoundSettled,
     SlotRevealed,
+    TaskEvent,
     TaskPosted,
     TestSetReleased,
     VoteCommitted,
@@ -229,6 +230,14 @@ class Chain(Protocol):
     def blocks(self, first: int = 0, count: int | None = None) -> list[BlockHeader]: ...
     def slot_reveals(self, model_hash: Hash32 | None = None) -> list[SlotRevealed]:
         """Slots published as evidence, of one settled model or of all, oldest first (P-94)."""
+        ...
+
+    def history(self, task_id: TaskId) -> list[TaskEvent]:
+        """Everything that the logs of market and pool tell of a task, oldest first. Ballots are of its cases."""
+        ...
+
+    def block_times(self, numbers: Collection[int]) -> dict[int, Timestamp]:
+        """When these blocks of the chain (not of the ledger) were made, by number."""
         ...
 
     # -- writes, in the order a task lives

@@ -4,7 +4,7 @@ The modules look parts up here, as `bootstrap.chain`: whoever replaces a part re
 What costs time to import (web3, torch) is imported by the function that needs it.
 """
 
-from dlbc.bootstrap.auditing import auditor, auditor_daemon, disputer, examiner, refuter, staker, voter
+from dlbc.bootstrap.auditing import auditor, auditor_daemon, disputer, examiner, refuter, reporter, staker, voter
 from dlbc.bootstrap.devnet import devnet_down, devnet_status, devnet_up, local_network
 from dlbc.bootstrap.journals import is_at_work, journal, journal_if_there, reading_journal, role_folder
 from dlbc.bootstrap.keeping import keeper, market_keeper
@@ -68,6 +68,7 @@ __all__ = [
     "quota",
     "reading_journal",
     "refuter",
+    "reporter",
     "requester",
     "role_folder",
     "staker",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dlbc.roles.loop import Report
     from dlbc.roles.outcome import Agree
     from dlbc.roles.refuting import Refuter
+    from dlbc.roles.reporting import Reporter
     from dlbc.roles.stakes import Staker
     from dlbc.roles.voting import Voter
 
@@ -38,6 +39,15 @@ def auditor(config: Config, progress: Progress = silent, align_limit: int | None
         progress=progress,
         align_limit=limit,
     )
+
+
+def reporter(config: Config, progress: Progress = silent, align_limit: int | None = None) -> Reporter:
+    """An auditor that writes its report down."""
+    from dlbc import __version__
+    from dlbc.adapters.report import render
+    from dlbc.roles.reporting import Reporter
+
+    return Reporter(bootstrap.auditor(config, progress, align_limit), render, f"dlbc {__version__}")
 
 
 def staker(config: Config, report: Report, agree: Agree, ask: AskPassword | None = None) -> Staker:

@@ -11,8 +11,10 @@ from dlbc.cli import render
 from dlbc.cli.options import Command, Settings
 
 if TYPE_CHECKING:
+    from dlbc.config import Config
     from dlbc.core.report import Check
     from dlbc.core.types import TaskId
+    from dlbc.ports import Progress
     from dlbc.roles.auditor import AuditReport
     from dlbc.roles.refuting import Refuted
 
@@ -34,6 +36,13 @@ _LONGEST = 34
     type=click.IntRange(min=0),
     help="Originals of earlier models to compare with, beyond those whose owners claim a copy (default 16).",
 )
+@click.option(
+    "--report",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the audit down there: a page that needs nothing else, and JSON.",
+)
 @click.pass_obj
 def command(
     settings: Settings,
@@ -42,6 +51,7 @@ def command(
     model_file: Path | None,
     refute: bool,
     align_limit: int | None,
+    folder: Path | None,
 ) -> int:
     """Check everything about TASK that can be checked: ledger, signature, model, score, watermark.
 
@@ -49,8 +59,10 @@ def command(
 
     --refute first holds every revealed claim against its own published predictions, and sends the proof for those
     that are provably false: no bond, and a third of the struck deposit for you.
+
+    --report writes task-N-round-R.html and .json to a folder: timeline, money, score by class, samples, watermark,
+    lineage, every check, and the commands that repeat it.
     """
-    from dlbc import bootstrap
     from dlbc.core.errors import Refused, Usage
     from dlbc.core.types import TaskId
 
@@ -63,8 +75,7 @@ def command(
         _show_refuted(task, refuted)
     with render.ProgressLines() as progress:
         try:
-            auditor = bootstrap.auditor(settings.config(), progress, align_limit)
-            report = auditor.audit(task, round_index, model_file=model_file)
+            report, files = _audit(settings.config(), progress, align_limit, task, round_index, model_file, folder)
         except Refused:
             if refuted is None:
                 raise
@@ -72,10 +83,28 @@ def command(
             if settings.json:
                 render.print_json({"taskId": task_id, **told, "audit": "none", "checks": []})
             return EXIT_FAILED if refuted.struck else 0
-    return _show_audit(settings, report, told)
+    return _show_audit(settings, report, told, files)
 
 
-def _show_audit(settings: Settings, report: AuditReport, told: dict[str, Any]) -> int:
+def _audit(
+    config: Config,
+    progress: Progress,
+    align_limit: int | None,
+    task_id: TaskId,
+    round_index: int | None,
+    model_file: Path | None,
+    folder: Path | None,
+) -> tuple[AuditReport, list[Path]]:
+    """The audit, and the files of its report if a folder is given."""
+    from dlbc import bootstrap
+
+    if folder is not None:
+        reporter = bootstrap.reporter(config, progress, align_limit)
+        return reporter.report(task_id, round_index, folder, model_file=model_file)
+    return bootstrap.auditor(config, progress, align_limit).audit(task_id, round_index, model_file=model_file), []
+
+
+def _show_audit(settings: Settings, report: AuditReport, told: dict[str, Any], files: list[Path]) -> int:
     from dlbc.core.grounds import grounds_of
     from dlbc.roles.evidence import ground_names
 
@@ -97,6 +126,7 @@ def _show_audit(settings: Settings, report: AuditReport, told: dict[str, Any]) -
                     {"name": check.name, "ok": check.ok, "expected": check.expected, "found": check.found}
                     for check in report.checks
                 ],
+                **({"report": {file.suffix.lstrip("."): str(file) for file in files}} if files else {}),
             }
         )
     else:
@@ -117,6 +147,8 @@ def _show_audit(settings: Settings, report: AuditReport, told: dict[str, Any]) -
                 f"Grounds for a dispute, while the challenge lasts: {', '.join(grounds)} "
                 f"(dlbc auditor dispute {task_id})"
             )
+        for file in files:
+            click.echo(f"Report: {file}")
     return 0 if report.passed else EXIT_FAILED
 
 

@@ -135,6 +135,20 @@ class News:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskEvent:
+    """Any event of a task, of the market's or of its pool's log, with its place on the chain."""
+
+    contract: str  # "TaskMarket" or "AuditorPool"
+    name: str  # as in Solidity
+    round: int | None  # None: the event does not say
+    account: Address  # whom it is about; ZERO_ADDRESS: nobody
+    wei: Wei  # what it moves; 0: nothing, or what follows from the terms
+    detail: str  # name of its reason, ruling, verdict or fault; "" for none
+    block_number: int
+    tx_hash: Hash32
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """A mined transaction, read back from the chain."""
 

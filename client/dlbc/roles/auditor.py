@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -64,6 +64,7 @@ from dlbc.core.types import (
 from dlbc.ports import Chain, Dataset, Progress, Storage, Trainer, silent
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_sealed, write_atomically
 from dlbc.roles.copies import ALIGN_LIMIT, ORIGINAL_SECONDS, CopySearch
+from dlbc.roles.findings import Findings
 from dlbc.roles.marks import check_no_other_mark, check_own_mark
 from dlbc.roles.models import Models
 from dlbc.roles.outcome import not_now
@@ -87,6 +88,7 @@ class AuditReport:
     score_ppm: int
     checks: tuple[Check, ...]
     contradicted: tuple[int, ...] = ()  # up to eight samples that the model decides otherwise (M-8)
+    findings: Findings = field(default_factory=Findings, repr=False, compare=False)
 
     @property
     def passed(self) -> bool:
@@ -141,6 +143,7 @@ class _Audit:
         self.model_file = model_file
         self.checks = Checks()
         self.contradicted: tuple[int, ...] = ()
+        self.findings = Findings()
         self.posted: TaskPosted = self.chain.task_posted(task_id)
         self.round: Round = self.chain.round(task_id, index)
         self.winner = self.chain.winner(task_id, index)
@@ -148,6 +151,7 @@ class _Audit:
 
     def run(self) -> AuditReport:
         opening, claim = self._what_was_claimed()
+        self.findings.claim, self.findings.opening = claim, opening
         self.digest = proof_digest(claim.proof, self.chain.chain_id, self.chain.market)
         self._progress(1)
         if self.is_settled:
@@ -156,7 +160,7 @@ class _Audit:
         self._check_signature(claim)
         self._check_commitment(claim)
         self._progress(2)
-        manifest = self._check_terms()
+        manifest = self.findings.manifest = self._check_terms()
         self._check_leader(claim)
         self._progress(3)
         with TemporaryDirectory(prefix="dlbc-audit-") as folder:
@@ -166,7 +170,7 @@ class _Audit:
         self._progress(5)
         self._check_score(claim, manifest, weights, test)
         self._progress(6)
-        check_own_mark(self.chain, self.checks, claim, opening, weights)
+        self.findings.own_mark(self.chain, weights, check_own_mark(self.chain, self.checks, claim, opening, weights))
         if weights is not None and manifest is not None:
             self._check_copies(claim, weights, manifest)
         self._progress(_STEPS)
@@ -179,6 +183,7 @@ class _Audit:
             score_ppm=score_ppm(claim.claim.total, max(1, self.round.samples), max(1, self.round.max_sample_score)),
             checks=tuple(self.checks.done),
             contradicted=self.contradicted,
+            findings=self.findings,
         )
 
     def run_test_set(self) -> tuple[Check, ...]:
@@ -492,6 +497,7 @@ class _Audit:
         self.checks.that("published scores", honest, "1 where prediction = label", "all" if honest else "some differ")
         if weights is None:
             self.checks.that("score", False, f"{claim.claim.total} correct", "not recomputed: no verified weights")
+            self.findings.scored(test, predictions, None)
             return
         again = self.trainer.predict(weights, manifest.architecture, test.x)
         mismatches = int(np.count_nonzero(again != predictions))
@@ -504,6 +510,7 @@ class _Audit:
             f"{correct} of {count}, {mismatches} off",
         )
         self._check_contradictions(weights, manifest, test, predictions, np.flatnonzero(again != predictions))
+        self.findings.scored(test, predictions, again, self.contradicted)
 
     def _check_contradictions(
         self,
@@ -532,7 +539,8 @@ class _Audit:
         auditor = self.auditor
         seconds = min(auditor.fetch_seconds, ORIGINAL_SECONDS)
         search = CopySearch(self.chain, Models(self.chain, self.storage, self.trainer, seconds), auditor.progress)
-        check_no_other_mark(search, self.checks, claim, weights, manifest.architecture, auditor.align_limit)
+        architecture, limit = manifest.architecture, auditor.align_limit
+        self.findings.looked(check_no_other_mark(search, self.checks, claim, weights, architecture, limit))
 
 
 def broken_link(headers: list[BlockHeader], genesis: Hash32) -> int | None:

@@ -17,7 +17,7 @@ from dlbc.roles.copies import CopySearch, Look, Mark, Suspect
 
 def check_own_mark(
     chain: Chain, checks: Checks, claim: ClaimRevealed, opening: ModelOpened, weights: Mapping[str, Any] | None
-) -> None:
+) -> watermark.Detection | None:
     """Slot 0 of the miner that opened the model. weights None: the model could not be verified, so it was not read."""
     proof = claim.proof
     rooted = verify_slot_path(opening.slot_key, 0, opening.slot_path, proof.watermark_root)
@@ -25,7 +25,7 @@ def check_own_mark(
     checks.that("slot key under root", rooted, "slot 0 of watermarkRoot", found)
     if weights is None:
         checks.that("watermark", False, "the miner's mark", "not read: no verified weights")
-        return
+        return None
     payload = watermark.payload(chain.chain_id, chain.market, proof.task_id, proof.round, proof.miner, slot=0)
     read = watermark.detect(weights, opening.slot_key, 0, payload)
     checks.that(
@@ -34,6 +34,7 @@ def check_own_mark(
         f"S >= {float(watermark.OWN)}",
         f"S = {read.strength:.2f}, false <= 2^{read.log2_false_positive:.0f}, bits wrong {read.bits_wrong}",
     )
+    return read
 
 
 def check_no_other_mark(
@@ -43,7 +44,7 @@ def check_no_other_mark(
     weights: Mapping[str, Any],
     architecture: Architecture,
     align_limit: int,
-) -> None:
+) -> Look:
     """Every published slot of models that others committed earlier, blind; then aligned with some of the originals."""
     committed = search.claim_of(claim)
     slots = search.rivals(search.compatible(architecture), committed)
@@ -55,6 +56,7 @@ def check_no_other_mark(
         "no earlier model's mark, but for declared parents'",
         mark_in_words(copies[0], look) if copies else look_in_words(look),
     )
+    return look
 
 
 def mark_in_words(mark: Mark, look: Look) -> str:

@@ -7,7 +7,7 @@ the contracts' custom errors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
@@ -25,6 +25,7 @@ from dlbc.core.events import (
     Receipt,
     RoundSettled,
     SlotRevealed,
+    TaskEvent,
     TaskPosted,
     TestSetReleased,
 )
@@ -154,6 +155,10 @@ class FakeMarket:
     ended: list[tuple[int, int]] = field(default_factory=list)
     """(task that went cold, tasks posted until then), in order."""
     transactions: list[tuple[Address, str]] = field(default_factory=list)
+    happened: dict[int, list[TaskEvent]] = field(default_factory=dict)
+    """Every event of a task, the pool's too."""
+    times: dict[int, Timestamp] = field(default_factory=dict)
+    """Of blocks in which something happened."""
     waiting: list[str] = field(default_factory=list)
     """What was sent and is not mined; only a test puts something here."""
     resolve: Callable[[TaskId], object] | None = None
@@ -171,10 +176,28 @@ class FakeMarket:
         """Sets the clock to the moment the present window is over."""
         self.now = max(self.now, self.phase(task_id).ends_at)
 
-    def credit(self, account: Address, wei: int) -> None:
+    def note(
+        self,
+        name: str,
+        task_id: int,
+        round: int | None = None,
+        account: Address = ZERO_ADDRESS,
+        wei: int = 0,
+        detail: str = "",
+        contract: str = "TaskMarket",
+    ) -> None:
+        """An event of the transaction that runs; there is one a block."""
+        number = len(self.transactions) + 1
+        event = TaskEvent(contract, name, round, account, Wei(wei), detail, number, Hash32(number.to_bytes(32, "big")))
+        self.happened.setdefault(task_id, []).append(event)
+        self.times[number] = Timestamp(self.now)
+
+    def credit(self, account: Address, wei: int, task_id: int) -> None:
         """Turns locked money into a credit."""
         self.locked -= wei
         self.credits[account] = self.credits.get(account, 0) + wei
+        if wei:
+            self.note("Credited", task_id, None, account, wei)
 
     def withdraw(self, account: Address, to: Address) -> None:
         """Pays a whole credit out."""
@@ -401,6 +424,12 @@ class FakeChain:
     def blocks(self, first: int = 0, count: int | None = None) -> list[BlockHeader]:
         return self.state.blocks[first : None if count is None else first + count]
 
+    def history(self, task_id: TaskId) -> list[TaskEvent]:
+        return list(self.state.happened.get(task_id, []))
+
+    def block_times(self, numbers: Collection[int]) -> dict[int, Timestamp]:
+        return {number: self.state.times[number] for number in numbers}
+
     # ------------------------------------------------------------------ writes, in the order a task lives
 
     def post(self, terms: Terms, test_commitments: Sequence[Hash32]) -> Receipt:
@@ -438,6 +467,7 @@ class FakeChain:
         state.posted[task_id] = TaskPosted(
             task_id, sender, terms_hash, fixed, terms, tuple(test_commitments), len(state.transactions)
         )
+        state.note("TaskPosted", task_id, None, sender)
         return self._end("post", task_id)
 
     def cancel(self, task_id: TaskId) -> Receipt:
@@ -449,6 +479,7 @@ class FakeChain:
         self._check_phase(task_id, Phase.TRAINING)
         self._finish(task_id, Outcome.CANCELLED)
         self._refund(task_id)
+        self.state.note("TaskCancelled", task_id)
         return self._end("cancel")
 
     def commit(
@@ -479,6 +510,7 @@ class FakeChain:
         state.committed.setdefault((task_id, round), []).append(
             ModelCommitted(task_id, round, sender, commitment, state.commit_seq, recovery)
         )
+        state.note("ModelCommitted", task_id, round, sender)
         return self._end("commit")
 
     def release(self, task_id: TaskId, test_set: TestSet, test_key: bytes) -> Receipt:
@@ -503,6 +535,7 @@ class FakeChain:
             metric=test_set.metric,
         )
         state.released[task_id, task.round] = TestSetReleased(task_id, task.round, test_set, test_key, reveal_end)
+        state.note("TestSetReleased", task_id, task.round)
         return self._end("release")
 
     def reveal(
@@ -542,6 +575,7 @@ class FakeChain:
         state.revealed.setdefault((proof.task_id, proof.round), []).append(
             ClaimRevealed(proof, claim, salt, h_top, signature, qualifies)
         )
+        state.note("ClaimRevealed", proof.task_id, proof.round, proof.miner)
         return self._end("reveal")
 
     def nominate(self, task_id: TaskId, miner: Address) -> Receipt:
@@ -556,6 +590,7 @@ class FakeChain:
         if not self._beats_leader(task_id, task.round, entry):
             raise refused("Market_NotBetter", f"{miner} does not beat {round_.leader}")
         self._set_round(task_id, task.round, leader=miner, leader_total=entry.total)
+        self.state.note("ClaimNominated", task_id, task.round, miner)
         return self._end("nominate")
 
     def open(
@@ -586,6 +621,7 @@ class FakeChain:
         state.opened.setdefault(where, []).append(
             ModelOpened(*where, proof.miner, seal_key, slot_key, tuple(slot_path), challenge_end)
         )
+        state.note("ModelOpened", *where, proof.miner)
         return self._end("open")
 
     def advance(self, task_id: TaskId) -> Receipt:
@@ -609,7 +645,8 @@ class FakeChain:
             fee = payouts.void_fee(task.bounty_wei, self.state.params.fee_bps, round_.is_fee_due)
             self._finish(task_id, Outcome.VOID)
             self._refund(task_id, fee)
-            self.state.credit(self.state.params.pool, fee + self._unrevealed(task, round_))
+            self.state.credit(self.state.params.pool, fee + self._unrevealed(task, round_), task_id)
+            self.state.note("TaskVoided", task_id, task.round)
         return self._end("advance")
 
     def reclaim(self, task_id: TaskId, round: int, miner: Address) -> Receipt:
@@ -633,7 +670,8 @@ class FakeChain:
         if is_aborted:
             amount = Wei(amount + payouts.abortion(task.bond_wei, round_.commits - round_.strikes).share_wei)
         self.state.entries[task_id, round, miner] = replace(entry, holds_deposit=False)
-        self.state.credit(miner, amount)
+        self.state.credit(miner, amount, task_id)
+        self.state.note("DepositReclaimed", task_id, round, miner, amount)
         return self._end("reclaim")
 
     def reveal_slot(self, model_hash: Hash32, slot: int, key: bytes, path: Sequence[Hash32]) -> Receipt:
@@ -694,6 +732,7 @@ class FakeChain:
         call = self.vote_call(task_id, vote)
         if self.state.rounds[task_id, call.round].vote is Vote.NONE:
             self._set_round(task_id, call.round, vote=vote)
+            self.state.note("VoteCalled", task_id, call.round, call.subject)
         return call
 
     def check_conclude(self, task_id: TaskId) -> None:
@@ -707,6 +746,7 @@ class FakeChain:
         self.check_conclude(task_id)
         task, round_ = self._load(task_id)
         now = self.state.now
+        self.state.note("VoteConcluded", task_id, task.round, detail=ruling.name)
         if ruling is Ruling.REPEAT:
             self._set_round(task_id, task.round, vote_start=Timestamp(now))
         elif round_.vote is Vote.TEST_SET:
@@ -730,8 +770,8 @@ class FakeChain:
             raise refused("Market_NotStrikable", f"{miner} can't be struck")
         self._strike(task_id, miner, Reason.REFUTED)
         shares = payouts.refutation(task.deposit_wei)
-        self.state.credit(refuter, shares.refuter_wei)
-        self.state.credit(self.state.params.pool, shares.pool_wei)
+        self.state.credit(refuter, shares.refuter_wei, task_id)
+        self.state.credit(self.state.params.pool, shares.pool_wei, task_id)
 
     def note_demand(self, task_id: TaskId, round: int, miner: Address) -> Timestamp:
         """ITaskMarket.noteDemand; returns until when it can be answered."""
@@ -771,14 +811,15 @@ class FakeChain:
         open_tasks = state.open_tasks - 1
         if index + 1 == task.rounds:
             self._finish(task_id, Outcome.SETTLED)
-            state.credit(task.requester, task.bond_wei)
+            state.credit(task.requester, task.bond_wei, task_id)
         else:
             state.tasks[task_id] = replace(task, round=index + 1)
             self._set_round(task_id, index + 1, train_end=Timestamp(state.now + task.train_seconds))
-        state.credit(miner, shares.paid_wei)
-        state.credit(state.params.pool, shares.fee_wei + self._unrevealed(task, round_))
+        state.credit(miner, shares.paid_wei, task_id)
+        state.credit(state.params.pool, shares.fee_wei + self._unrevealed(task, round_), task_id)
         if parent is not None:
-            state.credit(parent.miner, shares.royalty_wei)
+            state.credit(parent.miner, shares.royalty_wei, task_id)
+        state.note("RoundSettled", task_id, index, miner, shares.paid_wei)
         state.settled.setdefault(task_id, []).append(RoundSettled(task_id, index, miner, *shares))
         height, head, cumulative = self.head()
         samples = round_.samples * round_.max_sample_score
@@ -825,19 +866,21 @@ class FakeChain:
             if round_.vote is Vote.CLAIM:
                 self._end_vote(task_id)
         self.state.struck.setdefault((task_id, task.round), []).append(ClaimStruck(task_id, task.round, miner, reason))
+        self.state.note("ClaimStruck", task_id, task.round, miner, detail=reason.name)
 
     def _strike_leader(self, task_id: TaskId, reason: Reason) -> int:
         task, round_ = self._load(task_id)
         self._strike(task_id, round_.leader, reason)
-        self.state.credit(self.state.params.pool, task.deposit_wei)
+        self.state.credit(self.state.params.pool, task.deposit_wei, task_id)
         return task.deposit_wei
 
     def _abort(self, task_id: TaskId) -> int:
         task, round_ = self._load(task_id)
         rest = payouts.abortion(task.bond_wei, round_.commits - round_.strikes).pool_wei
         self._finish(task_id, Outcome.ABORTED)
-        self.state.credit(task.requester, task.bounty_wei * (task.rounds - task.round))
-        self.state.credit(self.state.params.pool, rest)
+        self.state.credit(task.requester, task.bounty_wei * (task.rounds - task.round), task_id)
+        self.state.credit(self.state.params.pool, rest, task_id)
+        self.state.note("TaskAborted", task_id, task.round)
         return rest
 
     def _end_vote(self, task_id: TaskId) -> None:
@@ -851,6 +894,7 @@ class FakeChain:
             if state.entries[entry_key].commit_seq < seq:
                 return False
             state.entries[entry_key] = replace(state.entries[entry_key], qualifies=False)
+            state.note("ClaimDisplaced", proof.task_id, proof.round, owner)
             round_ = state.rounds[proof.task_id, proof.round]
             if round_.leader == owner:
                 self._set_round(
@@ -896,7 +940,8 @@ class FakeChain:
 
     def _refund(self, task_id: TaskId, fee_wei: int = 0) -> None:
         task = self.state.tasks[task_id]
-        self.state.credit(task.requester, task.bounty_wei * (task.rounds - task.round) + task.bond_wei - fee_wei)
+        owed = task.bounty_wei * (task.rounds - task.round) + task.bond_wei - fee_wei
+        self.state.credit(task.requester, owed, task_id)
 
     def _finish(self, task_id: TaskId, outcome: Outcome) -> None:
         self.state.tasks[task_id] = replace(self.state.tasks[task_id], outcome=outcome)

@@ -169,11 +169,24 @@ class PoolState:
             self.market.withdraw(self.address, self.address)
         return owed
 
-    def credit(self, account: Address, wei: int) -> None:
-        """Turns locked money into a credit."""
+    def credit(self, account: Address, wei: int, task_id: int) -> None:
+        """Turns locked money into a credit. task_id 0: of no task."""
         if wei:
             self.locked -= wei
             self.credits[account] = self.credits.get(account, 0) + wei
+            self.note("Credited", task_id, None, account, wei)
+
+    def note(
+        self,
+        name: str,
+        task_id: int,
+        round: int | None,
+        account: Address = ZERO_ADDRESS,
+        wei: int = 0,
+        detail: str = "",
+    ) -> None:
+        """An event of the transaction that runs."""
+        self.market.note(name, task_id, round, account, wei, detail, contract="AuditorPool")
 
     def withdraw(self, account: Address, to: Address) -> None:
         """Pays a whole credit out."""
@@ -247,7 +260,7 @@ class PoolState:
         if self.now < mine.free_at:
             raise refused("Pool_NotReady", f"{auditor}'s stake is free at {mine.free_at}")
         self._set_stake(auditor, unbonding_wei=0)
-        self.credit(auditor, mine.unbonding_wei)
+        self.credit(auditor, mine.unbonding_wei, 0)
 
     def _settle(self, auditor: Address) -> None:
         """Dividends up to now, before the stake they are for changes."""
@@ -299,7 +312,7 @@ class PoolState:
         counted_from = max(self.stake_of(sender).counted_from, self.now)
         self._set_stake(sender, accrued_wei=0, ballots=0, counted_from=counted_from)
         self.waiting += returned
-        self.credit(sender, paid)
+        self.credit(sender, paid, 0)
 
     # ------------------------------------------------------------------ filing
 
@@ -355,6 +368,7 @@ class PoolState:
         self.cases[case_id] = replace(case, filers=case.filers + 1, grounds=case.grounds | grounds)
         self.filers.add((case_id, sender))
         self.filed.append(DisputeFiled(case_id, task_id, call.round, call.subject, sender, grounds, evidence, samples))
+        self.note("ClaimDisputed" if grounds else "TestSetImpeached", task_id, call.round, sender)
         return case_id
 
     # ------------------------------------------------------------------ ballots
@@ -399,6 +413,7 @@ class PoolState:
         self._set_tally(case_id, case.attempt, committed_wei=tally.committed_wei + lock)
         self._set_ballot(case_id, case.attempt, sender, proofs.sealed_ballot(ballot, lock))
         self.committed.append(VoteCommitted(case_id, case.attempt, sender, ballot, lock))
+        self.note("VoteCommitted", case.task_id, case.round, sender, lock)
 
     def reveal_vote(self, case_id: Hash32, voter: Address, verdict: Verdict, lock_wei: Wei, salt: bytes) -> None:
         """IAuditorPool.revealVote."""
@@ -415,6 +430,7 @@ class PoolState:
         self._set_tally(case_id, case.attempt, **{name: getattr(self.tally(case_id, case.attempt), name) + lock_wei})
         self._set_ballot(case_id, case.attempt, voter, proofs.opened_ballot(verdict, lock_wei))
         self.revealed.append(VoteRevealed(case_id, case.attempt, voter, verdict, lock_wei))
+        self.note("VoteRevealed", case.task_id, case.round, voter, lock_wei, verdict.name)
 
     def _check_window(self, start: int, end: int) -> None:
         if not start <= self.now < end:
@@ -455,7 +471,8 @@ class PoolState:
             self.waiting -= struck
         self.waiting += spoils.dividend_wei
         self._set_tally(case_id, case.attempt, pot_wei=spoils.voters_pot_wei, winners_wei=spoils.winners_wei)
-        self.credit(case.subject if is_claim else task.requester, spoils.defendant_wei)
+        self.credit(case.subject if is_claim else task.requester, spoils.defendant_wei, task_id)
+        self.note("VoteResolved", task_id, case.round, detail=ruling.name)
         if ruling is Ruling.REPEAT:
             self.cases[case_id] = replace(case, attempt=1, vote_start=Timestamp(self.now))
         else:
@@ -494,7 +511,7 @@ class PoolState:
 
     def collect_vote(self, case_id: Hash32, attempt: int, voter: Address) -> None:
         """IAuditorPool.collectVote."""
-        self.case(case_id)
+        case, share = self.case(case_id), 0
         ruling = self.ruling_of(case_id, attempt)
         if ruling is Ruling.NONE:
             self._check_moot(case_id)
@@ -509,7 +526,8 @@ class PoolState:
             tally = self.tally(case_id, attempt)
             share = disputes.vote_share(tally.pot_wei, tally.winners_wei, lock)
             self._set_tally(case_id, attempt, pot_wei=tally.pot_wei - share, winners_wei=tally.winners_wei - lock)
-            self.credit(voter, share)
+            self.credit(voter, share, case.task_id)
+        self.note("VoteCollected", case.task_id, case.round, voter, share)
         if not disputes.is_slashed(ruling, verdict):
             self._change_active(voter, lock)
             self._push(voter)
@@ -526,6 +544,8 @@ class PoolState:
         self._set_ballot(case_id, attempt, voter, ZERO_HASH)
         self._change_active(voter, lock_wei)
         self._push(voter)
+        case = self.case(case_id)
+        self.note("VoteCollected", case.task_id, case.round, voter)
 
     def collect_bond(self, case_id: Hash32, filer: Address) -> None:
         """IAuditorPool.collectBond."""
@@ -543,7 +563,8 @@ class PoolState:
             left = case.filers_left - 1
             self.cases[case_id] = replace(case, filer_pot_wei=Wei(case.filer_pot_wei - share), filers_left=left)
             amount = Wei(amount + share)
-        self.credit(filer, amount)
+        self.credit(filer, amount, case.task_id)
+        self.note("BondCollected", case.task_id, case.round, filer, amount)
 
     # ------------------------------------------------------------------ refutations and demands
 
@@ -566,6 +587,7 @@ class PoolState:
         if fault is Fault.NONE:
             raise refused("Claim_NoFault", "this proves nothing")
         self.chain.strike(ref.proof.task_id, ref.proof.round, ref.proof.miner, sender)
+        self.note("ClaimRefuted", ref.proof.task_id, ref.proof.round, sender, detail=fault.name)
         return fault
 
     def demand(self, sender: Address, ref: ClaimRef, index: int, wei: int) -> None:
@@ -582,6 +604,7 @@ class PoolState:
         self.pay_in(sender, wei)
         self.demands[key] = sender
         self.demanded.append(PredictionDemanded(*key[:2], ref.proof.miner, sender, index, demand_end))
+        self.note("PredictionDemanded", *key[:2], sender, wei)
 
     def answer(self, sender: Address, ref: ClaimRef, index: int, leaf: PredictionLeaf, path: Sequence[SumNode]) -> None:
         """IAuditorPool.answer."""
@@ -592,7 +615,8 @@ class PoolState:
             raise refused("Claim_NotDemanded", f"nobody demanded sample {index}")
         self.chain.note_answer(*key[:2], ref.proof.miner)
         del self.demands[key]
-        self.credit(sender, self.params.demand_bond_wei)
+        self.credit(sender, self.params.demand_bond_wei, ref.proof.task_id)
+        self.note("PredictionShown", *key[:2], sender)
         self.shown.append(PredictionShown(*key[:2], ref.proof.miner, sender, index, leaf, tuple(path)))
 
     def close_demand(self, task_id: TaskId, round: int, miner: Address, index: int) -> None:
@@ -602,7 +626,9 @@ class PoolState:
             raise refused("Claim_NotDemanded", f"nobody demanded sample {index}")
         if not self.chain.entry(task_id, round, miner).is_struck:
             raise refused("Claim_StillOpen", "it can still be answered")
-        self.credit(self.demands.pop(key), self.params.demand_bond_wei)
+        demander = self.demands.pop(key)
+        self.credit(demander, self.params.demand_bond_wei, task_id)
+        self.note("DemandClosed", task_id, round, demander)
 
     def _claim(self, ref: ClaimRef) -> tuple[refutation.ClaimFacts, Round]:
         """What the market knows of a revealed claim, as refutations need it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from dlbc.adapters.chain.rpc import Rpc, RpcError
 from dlbc.adapters.chain.transactions import FREELY, Sender, Sending
 from dlbc.core.errors import ChainUnreachable, DlbcError, Refused, Usage, VerificationFailed
 from dlbc.core.events import Receipt
-from dlbc.core.types import Address, Hash32, TaskId
+from dlbc.core.types import Address, Hash32, TaskId, Timestamp
 from dlbc.ports import Keys
 
 ERC1271_MAGIC = bytes.fromhex("1626ba7e")
@@ -135,6 +135,19 @@ class Connection:
                 return 0
             raise self.refused("eth_getBlockByNumber", error) from error
         return self.rpc.as_quantity("eth_getBlockByNumber", block.get("timestamp")) if block else 0
+
+    def block_times(self, numbers: Collection[int]) -> dict[int, Timestamp]:
+        """Timestamps of blocks that exist, in few requests."""
+        _ = self.chain_id
+        wanted, method = sorted(set(numbers)), "eth_getBlockByNumber"
+        try:
+            blocks = self.rpc.batch(method, [[hex(number), False] for number in wanted])
+        except RpcError as error:
+            raise self.refused(method, error) from error
+        if not all(isinstance(block, Mapping) for block in blocks):
+            raise self.rpc.malformed(method, "a block")
+        times = [Timestamp(self.rpc.as_quantity(method, block.get("timestamp"))) for block in blocks]
+        return dict(zip(wanted, times, strict=True))
 
     def logs(
         self, contract: str, address: Address, event: str, indexed: Sequence[object | None] = ()

@@ -90,7 +90,10 @@ def read_logs(
 def decode_log(
     rpc: Rpc, event: abi.Event, log: Mapping[str, Any], address: Address, asked: Sequence[str | None]
 ) -> dict[str, Any]:
-    """Arguments by name, plus block_number. Raises VerificationFailed if address or leading topics differ."""
+    """Arguments by name, plus block_number and tx_hash (as the node wrote it, unchecked).
+
+    Raises VerificationFailed if address or leading topics differ.
+    """
     topics = log.get("topics")
     if not isinstance(topics, list) or len(topics) < len(asked):
         raise rpc.malformed(_METHOD, "the log's topics")
@@ -104,6 +107,7 @@ def decode_log(
     except codec.Undecodable as error:
         raise rpc.malformed(_METHOD, f"a {event.name} that decodes as its ABI says") from error
     values["block_number"] = rpc.as_quantity(_METHOD, log.get("blockNumber"))
+    values["tx_hash"] = log.get("transactionHash")
     return values
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ from eth_utils.address import is_checksum_formatted_address, to_checksum_address
 
 from dlbc.adapters.chain import abi, codec
 from dlbc.adapters.chain.connection import Connection, place, receipt
+from dlbc.adapters.chain.history import read_history
 from dlbc.adapters.chain.logs import decode_log
 from dlbc.adapters.chain.news import read_news
 from dlbc.adapters.chain.outcomes import Mined
@@ -29,6 +30,7 @@ from dlbc.core.events import (
     Receipt,
     RoundSettled,
     SlotRevealed,
+    TaskEvent,
     TaskPosted,
     TestSetReleased,
 )
@@ -366,6 +368,14 @@ class Web3Chain:
         """Slots published as evidence, of one settled model or of all, oldest first."""
         logs = self.connection.logs("ModelRegistry", self.registry, "SlotRevealed", [model_hash])
         return [codec.build(SlotRevealed, values) for values in logs]
+
+    def history(self, task_id: TaskId) -> list[TaskEvent]:
+        """Everything that the logs of market and pool tell of a task, oldest first."""
+        return read_history(self.connection, self._market_address, self._pool, task_id)
+
+    def block_times(self, numbers: Collection[int]) -> dict[int, Timestamp]:
+        """When these blocks were made, in few requests."""
+        return self.connection.block_times(numbers)
 
     # ------------------------------------------------------------------ writes
 

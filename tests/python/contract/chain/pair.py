@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from dlbc.core import disputes, proofs
 from dlbc.core.errors import ContractRefused
-from dlbc.core.events import Prize
+from dlbc.core.events import Prize, TaskEvent
 from dlbc.core.types import (
     Address,
     Ground,
@@ -22,6 +23,7 @@ from dlbc.core.types import (
     Wei,
 )
 from dlbc.ports import Chain, Pool
+from dlbc.roles.reporting import money_of
 from fakes.chain import FakeChain, FakeMarket
 from fakes.pool import FakePool, PoolState
 from play import AUDITORS, DISPUTER, ETHER, FIRST_MINER, REQUESTER, TERMS, Play, Work, account, secret
@@ -96,6 +98,7 @@ class Pair:
             assert real.commits_of(who) == fake.commits_of(who)
             assert sorted(real.prizes_of(who), key=_where) == sorted(fake.prizes_of(who), key=_where)
         assert [posting.task_id for posting in real.postings()] == [posting.task_id for posting in fake.postings()]
+        held = 0
         for number in range(1, real.task_count() + 1):
             task_id = TaskId(number)
             assert real.task(task_id) == fake.task(task_id)
@@ -105,6 +108,7 @@ class Pair:
             )
             assert real.queue_at_posting(task_id) == fake.queue_at_posting(task_id)
             assert real.settlements(task_id) == fake.settlements(task_id)
+            held += self._compare_history(real, fake, task_id)
             for index in range(real.task(task_id).rounds):
                 assert real.round(task_id, index) == fake.round(task_id, index)
                 assert real.winner(task_id, index) == fake.winner(task_id, index)
@@ -115,6 +119,18 @@ class Pair:
                 assert real.released(task_id, index) == fake.released(task_id, index)
                 for who in accounts:
                     assert real.entry(task_id, index, who) == fake.entry(task_id, index, who)
+        assert held == real.liabilities()[0]
+
+    def _compare_history(self, real: Chain, fake: Chain, task_id: TaskId) -> Wei:
+        """What the market holds for the task, by its log and by its facts alike."""
+        history = real.history(task_id)
+        assert _told(history) == _told(fake.history(task_id))
+        times = real.block_times({event.block_number for event in history})
+        assert set(times) == {event.block_number for event in history}
+        flow, other = money_of(real, task_id, history), money_of(fake, task_id, fake.history(task_id))
+        assert sorted(each.wei for each in flow.market) == sorted(each.wei for each in other.market)
+        assert flow.held_wei == flow.due_wei == other.due_wei
+        return flow.held_wei
 
     def _compare_pool(self, real: Pool, fake: Pool) -> None:
         now = self.fake.now
@@ -150,6 +166,24 @@ class Pair:
             for index in range(task.rounds):
                 assert real.demands(TaskId(task_id), index) == fake.demands(TaskId(task_id), index)
                 assert real.shown(TaskId(task_id), index) == fake.shown(TaskId(task_id), index)
+
+
+def _told(history: Sequence[TaskEvent]) -> list[list[tuple[object, ...]]]:
+    """The events of each transaction in turn; within one their order does not matter, nor what the chain calls it."""
+    return [
+        sorted(
+            (
+                event.contract,
+                event.name,
+                -1 if event.round is None else event.round,
+                event.account,
+                event.wei,
+                event.detail,
+            )
+            for event in events
+        )
+        for _, events in groupby(history, key=lambda event: event.tx_hash)
+    ]
 
 
 def _where(prize: Prize) -> tuple[int, int]:
