@@ -21,6 +21,7 @@ from dlbc.adapters.ml.files import read_json, write_json
 from dlbc.adapters.ml.job_file import public_part, secret_part
 from dlbc.core.architecture import Architecture
 from dlbc.core.errors import Refused
+from dlbc.core.strategy_name import BUILT_IN
 from dlbc.ports import Dataset, TrainHandle, TrainJob, TrainProgress, TrainResult
 
 LAST_WORDS = 300
