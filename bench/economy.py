@@ -44,6 +44,7 @@ class Profile:
 
     name: str
     market: Size
+    crowded: Size  # as large, for fewer rounds
     small: Size
     evolution: Size
     seeds: int
@@ -53,13 +54,15 @@ class Profile:
         points = sum(len(values) for values, _ in sweeps.MARKET_SWEEPS.values())
         points += len(sensitivity.HABITS) + len(sensitivity.WORLDS) + 1 + len(WATCHED) * len(DEPOSITS)
         entries = self.market.miners * self.market.generations
+        crowded = sum(len(sweeps.MARKET_SWEEPS[name][0]) for name in sweeps.CROWDED)
+        entries += crowded * self.crowded.miners * self.crowded.generations
         entries += points * self.seeds * self.small.miners * self.small.generations
         entries += 4 * self.evolution.miners * self.evolution.generations
         return 5 + entries * SECONDS_PER_ENTRY
 
 
-FULL = Profile("full", Size(10_000, 1_000, 40), Size(1_000, 100, 12), Size(1_000, 100, 80), 4)
-QUICK = Profile("quick", Size(1_000, 100, 8), Size(400, 40, 3), Size(400, 40, 15), 1)
+FULL = Profile("full", Size(10_000, 1_000, 40), Size(10_000, 1_000, 4), Size(1_000, 100, 12), Size(1_000, 100, 80), 4)
+QUICK = Profile("quick", Size(1_000, 100, 8), Size(1_000, 100, 2), Size(400, 40, 3), Size(400, 40, 15), 1)
 WATCHED = {"by hand": sensitivity.BY_HAND, "as assumed": Habits(), "daemons": sensitivity.DAEMONS}
 DEPOSITS = (1_000, 2_500, 5_000, 10_000)
 
@@ -140,7 +143,12 @@ def _head(profile: Profile, seed: int, rules: Rules, world: World) -> dict[str, 
             "requesters": {kind.name.lower(): share for kind, share in POSTERS.items()},
             "auditors": {kind.name.lower(): share for kind, share in VOTERS.items()},
         },
-        "sizes": {"market": asdict(profile.market), "small": asdict(profile.small), "seeds": profile.seeds},
+        "sizes": {
+            "market": asdict(profile.market),
+            "crowded": asdict(profile.crowded),
+            "small": asdict(profile.small),
+            "seeds": profile.seeds,
+        },
     }
 
 
@@ -154,6 +162,10 @@ def _play(profile: Profile, rules: Rules, world: World, gas: dict[str, int], see
         _say(f"markets: {name}")
         rows = sweeps.market_sweep(name, rules, world, gas, profile.small, seeds, Habits())
         results["parameters"][name]["markets"] = rows
+    for name in sweeps.CROWDED:
+        _say(f"large markets: {name}")
+        rows = sweeps.market_sweep(name, rules, world, gas, profile.crowded, seeds[:1], Habits())
+        results["parameters"][name]["large_markets"] = rows
     _say("markets: who looks, by deposit")
     results["watching"] = sensitivity.watching(rules, gas, profile.small, seeds, DEPOSITS, WATCHED)
     results["sensitivity"] = sensitivity.rows(

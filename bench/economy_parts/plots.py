@@ -6,17 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-MINERS = (
-    "honest, slow",
-    "honest, median",
-    "honest, fast",
-    "builder",
-    "thief",
-    "over_claimer",
-    "ring",
-    "junk",
-    "silent",
-)
+HONEST = ("honest, slow", "honest, median", "honest, fast", "builder")
+MINERS = (*HONEST, "thief", "over_claimer", "ring", "junk", "silent")
 
 
 def can_plot() -> bool:
@@ -54,7 +45,7 @@ def _strategies(axis: Any, market: Mapping[str, Any]) -> None:
         places,
         [row["profit_ether"] for row in found.values()],
         yerr=[2 * row["standard_error"] for row in found.values()],
-        color=["C0" if name.startswith(("honest", "builder")) else "C3" for name in found],
+        color=["C0" if name in HONEST else "C3" for name in found],
     )
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set_xticks(places, [name.replace(", ", "\n").replace("_", "\n") for name in found], fontsize=7)

@@ -93,7 +93,7 @@ class Tasks:
 
 def pick(random: np.random.Generator, shares: dict[Any, float], count: int) -> Ints:
     """Exactly in these shares, as far as whole agents go, in random order."""
-    edges = np.rint(np.cumsum([share for share in shares.values()]) / sum(shares.values()) * count).astype(int)
+    edges = np.rint(np.cumsum(list(shares.values())) / sum(shares.values()) * count).astype(int)
     kinds = np.repeat([int(kind) for kind in shares], np.diff(edges, prepend=0))
     random.shuffle(kinds)
     return kinds

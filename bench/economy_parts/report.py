@@ -58,7 +58,7 @@ def market_tables(market: Mapping[str, Any]) -> str:
 
 def attacks_table(found: Mapping[str, Any]) -> str:
     rows = [
-        (name, row["cost_ether"], row["gain_ether"], row["harm_ether"], row["delay_hours"], row["result"])
+        (name, *(f"{row[key]:.4f}" for key in ("cost_ether", "gain_ether", "harm_ether")), f"{row['delay_hours']:g}")
         for name, row in found["played"].items()
     ]
     shares = [
@@ -67,7 +67,7 @@ def attacks_table(found: Mapping[str, Any]) -> str:
     ]
     return "\n\n".join(
         (
-            table(("attack on a task of 1 ether", "cost", "gain", "harm", "hours", "result"), rows),
+            table(("attack on a task of 1 ether", "cost", "gain", "harm", "hours"), rows),
             table(("honest stake that votes", "false claim settles from", "honest claim struck from"), shares),
         )
     )
@@ -77,7 +77,7 @@ def parameters_table(found: Mapping[str, Any]) -> str:
     rows = []
     for name, row in found.items():
         kept = row["values_that_keep"]
-        rows.append((name, row["default"], "keeps" if row["default_keeps"] else "MISSES", _range(kept)))
+        rows.append((name, _short(row["default"]), "keeps" if row["default_keeps"] else "MISSES", _range(kept)))
     return table(("parameter", "default", "criterion", "values that keep it"), rows)
 
 
@@ -98,7 +98,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def _range(kept: Sequence[Any]) -> str:
     if not kept:
         return "none"
-    return str(kept[0]) if len(kept) == 1 else f"{kept[0]} to {kept[-1]}"
+    return _short(kept[0]) if len(kept) == 1 else f"{_short(kept[0])} to {_short(kept[-1])}"
+
+
+def _short(value: Any) -> str:
+    return f"{value / 1e18:g} ether" if isinstance(value, int) and value > 10**12 else str(value)
 
 
 def _percent(share: float | None) -> str:

@@ -235,6 +235,10 @@ MARKET_SWEEPS: dict[str, tuple[Sequence[int], Callable[[Rules, int], Rules]]] = 
 }
 
 
+CROWDED = ("lock_bps", "vote_seconds")
+"""What matters with many votes at once is also played on the large market."""
+
+
 def market_sweep(
     name: str, rules: Rules, world: World, gas: Gas, size: Size, seeds: Sequence[int], habits: Habits
 ) -> list[Row]:

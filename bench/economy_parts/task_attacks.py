@@ -14,6 +14,7 @@ from economy_parts.stage import ATTACKER, LEADER, MINERS, OTHERS, REQUESTER, RUN
 ACCOMPLICE = "accomplice"
 RING = (ATTACKER, ACCOMPLICE)
 Gas = Mapping[str, int]
+Act = Callable[[Stage, Round], object]
 
 
 # ---------------------------------------------------------------- requesters
@@ -163,7 +164,7 @@ def _disturbed(
     rules: Rules,
     world: World,
     gas: Gas,
-    play: Callable[[Stage, Round], object],
+    play: Act,
     attackers: tuple[str, ...] = (ATTACKER,),
 ) -> Played:
     """An honest round in which the attacker does something, and the honest leader wins all the same."""
