@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     results = {**_head(profile, options.seed, rules, world), **_play(profile, rules, world, gas, options.seed)}
     results["seconds"] = round(time.perf_counter() - began, 1)
-    out = options.out or (RESULTS / "economy.json" if profile is FULL else RESULTS / "quick" / "economy.json")
+    out = _out(options, profile)
     report.write(out, results)
     if plots.can_plot():
         plots.overview(results, out.with_suffix(".svg"))
@@ -97,7 +97,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=_whole("--seed", 0, 2**32 - 1), default=0, help="of every draw (0)")
     parser.add_argument("--miners", type=_whole("--miners", 20, MOST_MINERS), help="of the large market (10000)")
     parser.add_argument("--tasks", type=_whole("--tasks", 10, MOST_TASKS), help="open at once in it (1000)")
-    parser.add_argument("--out", type=Path, help="the file of results; the figures lie beside it")
+    parser.add_argument("--out", type=_file, help="the file of results; the figures lie beside it")
     parser.add_argument("--only", choices=PARTS, help="one part, as a table; nothing is written")
     return parser.parse_args(arguments)
 
@@ -109,6 +109,21 @@ def _whole(name: str, least: int, most: int) -> Any:
         return int(text)
 
     return parse
+
+
+def _file(text: str) -> Path:
+    path = Path(text).absolute()
+    folder = next((parent for parent in path.parents if parent.exists()), path)
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise argparse.ArgumentTypeError(f"--out takes a file in a folder that can be written, found {text[:60]!r}")
+    return path
+
+
+def _out(options: argparse.Namespace, profile: Profile) -> Path:
+    """Only a whole full run replaces the committed results."""
+    if options.out is not None:
+        return Path(options.out)
+    return RESULTS / "economy.json" if profile is FULL else RESULTS / "quick" / "economy.json"
 
 
 def _profile(options: argparse.Namespace) -> Profile:
