@@ -16,6 +16,7 @@ Attack = Callable[[Rules, World, Gas], Played]
 SHARES = (0.05, 0.1, 0.2, 0.25, 0.3, 0.34, 0.4, 0.5, 0.6, 0.67, 0.7)
 TURNOUTS = (1.0, 0.8, 0.6, 0.4, 0.3)
 GAS_PRICES = (GWEI // 20, GWEI, 20 * GWEI)
+BOUNTIES = (ETHER // 100, ETHER // 10, ETHER, 10 * ETHER, 100 * ETHER)
 SMALL_VOTES = (0, 1, 2, 3, 4, 5, 10)
 
 PLAYED: dict[str, Attack] = {
@@ -54,6 +55,7 @@ def table(rules: Rules, world: World, gas: Gas) -> dict[str, Any]:
         "filers_third_diluted": {
             str(friends): ether(votes.dilution(rules, world, gas, friends)) for friends in (0, 1, 3, 9)
         },
+        "by_bounty": {f"{size / ETHER:g}": by_bounty(rules, replace(world, bounty_wei=size), gas) for size in BOUNTIES},
         "gas_price": {
             f"{price / GWEI:g} gwei": {
                 name: ether(attack(rules, replace(world, gas_price_wei=price), gas).profit_wei)
@@ -119,6 +121,18 @@ def least_shares(rules: Rules, world: World, gas: Gas) -> dict[str, dict[str, fl
             "honest_claim_struck": votes.share_to_strike_an_honest_claim(rules, replace(world, turnout=turnout), gas),
         }
         for turnout in TURNOUTS
+    }
+
+
+def by_bounty(rules: Rules, world: World, gas: Gas) -> dict[str, float]:
+    """What a dispute that is right pays who files and who votes; above which chance of it cheating does not pay."""
+    struck = tasks.false_claim(rules, world, gas, True).details
+    filing = world.audit_wei + sum(gas[call] for call in ("dispute", "collect bond")) * world.gas_price_wei
+    return {
+        "filer_net_ether": ether(int(struck["filer_wei"]) - filing),
+        "voter_net_ether": ether(int(struck["voter_net_wei"])),
+        "over_claim_deterred_from_chance": round(tasks.over_claim(rules, world, gas).deterrence, 4),
+        "share_of_stake": round(world.bounty_wei / world.stake_wei, 5),
     }
 
 

@@ -88,6 +88,7 @@ def deposit(rules: Rules, world: World, gas: Gas) -> Row:
         "filer_earns_ether": ether(int(struck["filer_wei"])),
         "voter_earns_net_ether": ether(int(struck["voter_net_wei"])),
         "filer_must_be_sure": _sure(rules, world),
+        "smallest_bounty_that_pays_voters_ether": ether(votes.smallest_paying(rules, world, gas)),
         "honest_loss_by_crash_ether": ether(int(rules.deposit(world.bounty_wei) * world.lost_reveal)),
         "capital_of_a_round_ether": ether(
             rules.deposit(world.bounty_wei) * world.yield_ppm * rules.round_seconds() // (10**6 * YEAR)

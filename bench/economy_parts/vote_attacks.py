@@ -245,6 +245,14 @@ def dilution(rules: Rules, world: World, gas: Gas, friends: int) -> int:
     return stage.books.earned([REQUESTER], "filer's third")
 
 
+def smallest_paying(rules: Rules, world: World, gas: Gas) -> int:
+    """Bounty from which two thirds of a struck deposit pay everybody that votes for looking and for gas."""
+    calls = ("commit vote", "reveal vote", "collect vote")
+    each = world.audit_wei + sum(gas[call] for call in calls) * world.gas_price_wei
+    voters = round(world.turnout * world.auditors)
+    return voters * each * 3 * BPS // (2 * rules.deposit_bps)
+
+
 def smallest_secured(rules: Rules, world: World) -> float:
     """Bounty, as a share of all active stake, whose vote costs more to buy than it is worth (bribe, worst case)."""
     big = replace(world, bounty_wei=ETHER)

@@ -336,6 +336,14 @@ def test_abandoned_bond__half__is_what_the_client_says() -> None:
     assert shares.share_wei * 10 + shares.pool_wei == ETHER // 10 <= -played.profit_wei
 
 
+def test_voters__smallest_bounty_that_pays_them__leaves_them_nothing() -> None:
+    """Two thirds of the deposit among 48 that look and vote: just enough there, less than that below."""
+    least = votes.smallest_paying(RULES, WORLD, GAS)
+    for bounty, sign in ((least * 101 // 100, 1), (least * 99 // 100, -1)):
+        struck = tasks.false_claim(RULES, replace(WORLD, bounty_wei=bounty), GAS, True).details
+        assert int(struck["voter_net_wei"]) * sign > 0
+
+
 # ---------------------------------------------------------------- parameters
 
 

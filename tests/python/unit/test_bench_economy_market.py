@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from dlbc.cli.main import command
+from dlbc.core.errors import Usage
 
 pytestmark = pytest.mark.unit
 
@@ -234,6 +237,13 @@ def test_economy__bad_argument__is_one_sentence_and_usage(
         economy.main(arguments)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_bench__its_bad_argument__is_the_commands_usage() -> None:
+    """`dlbc bench` ends with 2 where the measurement does."""
+    result = CliRunner().invoke(command, ["bench", "economy", "--seed", "x"])
+    assert isinstance(result.exception, Usage)
+    assert "the benchmark economy ended with exit code 2" in str(result.exception)
 
 
 def test_economy__other_size__does_not_replace_the_recorded_results(economy: ModuleType, tmp_path: Path) -> None:
