@@ -2,7 +2,8 @@
 
     dlbc bench economy               10,000 miners, 1,000 open tasks, every sweep; says how long it takes
     dlbc bench economy --quick       the same on a small market, under a minute; results in bench/results/quick
-    dlbc bench economy --only PART   attacks, parameters or market alone, as a table; nothing is written
+    dlbc bench economy --only PART   attacks, parameters or market alone, as a table; nothing is written;
+                                     tables: what is recorded, as docs/economy.md shows it
 
 Attacks are played on exact books, in wei, with the client's own payout and tally functions (dlbc.core.payouts,
 dlbc.core.disputes), which agree with the contracts to the last wei. Markets are played by agents with the same books;
@@ -13,6 +14,7 @@ seed gives the same figures; only seconds and memory differ.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import resource
@@ -25,14 +27,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from economy_parts import attacks, evolution, parameters, plots, report, sensitivity, sweeps
+from economy_parts import attacks, evolution, parameters, plots, report, sensitivity, sweeps, tables
 from economy_parts.census import figures
 from economy_parts.market import Market, Size
 from economy_parts.population import MINERS, POSTERS, VOTERS, Habits
 from economy_parts.setting import Rules, World, load_gas, load_rules
 
 RESULTS = Path(__file__).resolve().parent / "results"
-PARTS = ("attacks", "parameters", "market")
+PARTS = ("attacks", "parameters", "market", "tables")
 MOST_MINERS, MOST_TASKS = 100_000, 10_000
 SECONDS_PER_ENTRY = 7e-5
 """On two cores of 2024; what is said before the run follows from it."""
@@ -72,6 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     profile = _profile(options)
     rules, world, gas = load_rules(), World(), load_gas()
+    if options.only == "tables" and not (RESULTS / "economy.json").is_file():
+        _say(f"nothing is recorded in {RESULTS}: run `dlbc bench economy` first")
+        return 1
     if options.only:
         print(_alone(options.only, profile, rules, world, gas, options.seed))
         return 0
@@ -220,6 +225,9 @@ def evolved(size: Size, rules: Rules, world: World, gas: dict[str, int], seed: i
 def _alone(part: str, profile: Profile, rules: Rules, world: World, gas: dict[str, int], seed: int) -> str:
     if part == "attacks":
         return report.attacks_table(attacks.table(rules, world, gas))
+    if part == "tables":
+        recorded = json.loads((RESULTS / "economy.json").read_text())
+        return "\n\n".join(f"{name}\n\n{text}" for name, text in tables.all_of(recorded).items())
     if part == "parameters":
         return report.parameters_table(swept(rules, world, gas))
     return report.market_tables(large_market(profile.market, rules, world, gas, seed))

@@ -21,7 +21,17 @@ pytestmark = pytest.mark.unit
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.append(str(ROOT / "bench"))
 
-from economy_parts import evolution, plots, population, report, sensitivity, sweeps  # noqa: E402
+from economy_parts import (  # noqa: E402
+    attacks,
+    evolution,
+    parameters,
+    plots,
+    population,
+    report,
+    sensitivity,
+    sweeps,
+    tables,
+)
 from economy_parts.books import Books  # noqa: E402
 from economy_parts.census import figures  # noqa: E402
 from economy_parts.court import POOL  # noqa: E402
@@ -262,6 +272,28 @@ def test_plots__without_matplotlib__are_left_out(
     assert economy.main(["--quick", "--out", str(tmp_path / "here.json")]) == 0
     assert [file.name for file in tmp_path.iterdir()] == ["here.json"]
     assert "matplotlib is not installed" in capsys.readouterr().err
+
+
+def test_economy__tables_of_nothing__says_what_to_run(economy: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing to show before the first full run."""
+    assert economy.main(["--only", "tables"]) == 1
+    assert "run `dlbc bench economy` first" in capsys.readouterr().err
+
+
+def test_documentation__every_table__is_what_was_recorded() -> None:
+    """docs/economy.md quotes bench/results/economy.json to the digit."""
+    recorded = json.loads((ROOT / "bench" / "results" / "economy.json").read_text())
+    page = (ROOT / "docs" / "economy.md").read_text()
+    assert [name for name, text in tables.all_of(recorded).items() if text not in page] == []
+
+
+def test_recorded__attacks_and_parameters__are_what_the_code_gives() -> None:
+    """Whoever changes a payout, gas or a default has to run the benchmark again."""
+    recorded = json.loads((ROOT / "bench" / "results" / "economy.json").read_text())
+    assert recorded["attacks"] == json.loads(json.dumps(attacks.table(RULES, WORLD, GAS)))
+    for sweep in parameters.all_of(RULES):
+        found = json.loads(json.dumps(sweeps.run(sweep, RULES, WORLD, GAS)))
+        assert {key: recorded["parameters"][sweep.name][key] for key in found} == found
 
 
 def test_table__columns__are_aligned_and_have_no_trailing_space() -> None:
