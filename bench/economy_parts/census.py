@@ -7,7 +7,7 @@ import numpy as np
 from economy_parts.books import Account
 from economy_parts.market import SPAMMER, Market
 from economy_parts.population import Miner, Poster, Voter, pick, third_of
-from economy_parts.setting import ETHER, YEAR
+from economy_parts.setting import ETHER
 
 Figures = dict[str, float | int | None]
 
@@ -50,7 +50,6 @@ def _miner(market: Market, group: list[Account]) -> Figures:
     profits = np.array([books.wallets[account] / ETHER for account in group]) / generations
     compute = -books.earned(group, "compute") / ETHER / generations / len(group)
     deposit = market.rules.deposit(market.bounties_wei) / market.tasks_posted / ETHER
-    years = market.rules.round_seconds() / YEAR
     mean = float(profits.mean())
     return {
         "agents": len(group),
@@ -58,7 +57,7 @@ def _miner(market: Market, group: list[Account]) -> Figures:
         "standard_error": round(float(profits.std() / max(1, len(group) - 1) ** 0.5), 5),
         "compute_ether": round(compute, 5),
         "profit_per_compute": ratio(mean, compute),
-        "profit_per_locked_ether_a_year": ratio(mean / years, deposit),
+        "profit_per_deposit": ratio(mean, deposit),
         "in_profit": round(float((profits > 0).mean()), 3),
     }
 
@@ -88,7 +87,6 @@ def _posters() -> dict[Poster, float]:
 
 def auditors(market: Market) -> dict[str, Figures]:
     found = {}
-    years = market.size.generations * market.rules.round_seconds() / YEAR
     for voter in Voter:
         numbers = [number for number, kind in enumerate(market.voters) if kind == voter]
         if not numbers:
@@ -100,7 +98,7 @@ def auditors(market: Market) -> dict[str, Figures]:
         found[voter.name.lower()] = {
             "agents": len(numbers),
             "stake_ether": round(stake, 1),
-            "profit_per_staked_ether_a_year": ratio(profit / years, stake),
+            "profit_per_staked_ether_a_round": ratio(profit / market.size.generations, stake),
             "profit_per_staked_ether": ratio(profit, stake),
             "from_votes": ratio(market.books.earned(accounts, "vote") / ETHER, stake),
             "from_dividends": ratio(market.books.earned(accounts, "dividend") / ETHER, stake),

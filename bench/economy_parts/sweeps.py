@@ -262,7 +262,7 @@ def market_row(rules: Rules, world: World, gas: Gas, size: Size, seeds: Sequence
                     f"{kind}_profit_ether": found["miners"][kind]["profit_ether"]
                     for kind in ("honest", "builder", "thief", "over_claimer", "ring")
                 },
-                "honest_auditor_a_year": found["auditors"]["honest"]["profit_per_staked_ether_a_year"],
+                "honest_auditor_a_round": found["auditors"]["honest"]["profit_per_staked_ether_a_round"],
                 "votes_without_quorum": market.counts["false claim, no_quorum"]
                 + market.counts["honest claim, no_quorum"],
                 "most_votes_at_once": market.counts["most votes at once"],

@@ -51,11 +51,12 @@ def miners(found: Mapping[str, Any]) -> str:
             f"{row['profit_ether']:+.4f} ± {2 * row['standard_error']:.4f}",
             _or_dash(row["compute_ether"], ".4f"),
             _or_dash(row["profit_per_compute"], ".2f"),
+            f"{row['profit_per_deposit']:+.3f}",
             f"{row['in_profit']:.0%}",
         )
         for name, row in found.items()
     ]
-    heads = ("miners", "number", "ether a round", "compute", "profit per compute", "in profit at the end")
+    heads = ("miners", "number", "ether a round", "compute", "profit / compute", "profit / deposit", "in profit")
     return table(heads, sorted(rows, key=lambda row: -float(str(row[2]).split()[0])))
 
 
@@ -212,7 +213,7 @@ def sensitivity(found: Mapping[str, Any]) -> str:
         (
             name,
             *(f"{row[f'{key}_profit_ether']:+.3f}" for key in keys),
-            f"{row['honest_auditor_a_year']:+.2f}",
+            f"{row['honest_auditor_a_round']:+.4f}",
             f"{row['caught_share']:.0%}",
             f"{row['false_settled_share']:.1%}",
         )
