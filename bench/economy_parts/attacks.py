@@ -46,6 +46,7 @@ def table(rules: Rules, world: World, gas: Gas) -> dict[str, Any]:
     return {
         "played": {name: row(attack(rules, world, gas)) for name, attack in PLAYED.items()},
         "over_claim": odds(tasks.over_claim(rules, world, gas), world),
+        "looking_pays_from_share_false": looking(rules, world, gas),
         "theft": theft(rules, world, gas),
         "with_stake": with_stake(rules, world, gas),
         "least_share": least_shares(rules, world, gas),
@@ -88,6 +89,20 @@ def odds(found: Odds, world: World) -> dict[str, Any]:
             f"{chance:.2f}": round(found.expected(chance) / ETHER, 4) for chance in (0.5, 0.75, 0.9, 0.95, 0.99)
         },
     }
+
+
+def looking(rules: Rules, world: World, gas: Gas) -> dict[str, float]:
+    """Which share of opened claims has to be false, so that one audit of each pays: for its third, prize or bounty."""
+    third = rules.deposit(world.bounty_wei) // 3
+    prize = world.bounty_wei - world.bounty_wei * rules.fee_bps // BPS
+    filing = sum(gas[call] for call in ("dispute", "collect bond")) * world.gas_price_wei
+    winning = sum(gas[call] for call in ("nominate", "open", "settle")) * world.gas_price_wei
+    stakes = {
+        "an auditor, for a third of the deposit": third - filing,
+        "the runner-up, for the prize": prize + third - filing - winning,
+        "the requester, for its bounty": world.bounty_wei + third - filing,
+    }
+    return {name: round(world.audit_wei / wei, 5) for name, wei in stakes.items()}
 
 
 def theft(rules: Rules, world: World, gas: Gas) -> dict[str, Any]:
@@ -167,7 +182,7 @@ def ballots(rules: Rules, world: World, gas: Gas) -> dict[str, Any]:
         for name, verdict in votes.LAZY.items()
     }
     right, wrong = profits["honest"]
-    found = {}
+    found: dict[str, Any] = {}
     for name, (falls, stands) in profits.items():
         ahead, behind = falls - right, wrong - stands
         found[name] = {

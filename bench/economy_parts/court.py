@@ -171,7 +171,7 @@ class Court:
         return spoils
 
     def _collect_votes(self, case: Case, spoils: Spoils) -> None:
-        pot, winners = spoils.voters_pot_wei, spoils.winners_wei
+        pot, winners = int(spoils.voters_pot_wei), int(spoils.winners_wei)
         for account, lock in case.locks.items():
             verdict, auditor = case.verdicts[account], self.auditors[account]
             if verdict is Verdict.NONE:
@@ -188,7 +188,7 @@ class Court:
                 self._add(auditor, lock)
 
     def _collect_bonds(self, case: Case, spoils: Spoils) -> None:
-        pot = spoils.filers_pot_wei
+        pot = int(spoils.filers_pot_wei)
         for left, filer in zip(range(len(case.filers), 0, -1), case.filers, strict=True):
             share = disputes.filer_share(pot, left)
             pot -= share

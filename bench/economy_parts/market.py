@@ -11,7 +11,7 @@ import numpy as np
 from dlbc.core.types import Ruling, Verdict
 
 from economy_parts import population as people
-from economy_parts.books import Books
+from economy_parts.books import Account, Books
 from economy_parts.contest import Entry, Round, Trial, decide
 from economy_parts.court import Court
 from economy_parts.population import Habits, Miner, Poster, Tasks, Voter
@@ -178,7 +178,7 @@ class Market:
     def _look(self, tasks: Tasks, found: Open, leader: Entry) -> Trial | None:
         """Requester, runner-up and auditors look or not; who finds a cheat files. Some file for nothing."""
         kind, round_, habits = self._kind(leader), found.round_, self.habits
-        watchers = []
+        watchers: list[Account] = []
         if round_.requester == ("requester", Poster.HONEST) and self.random.random() < habits.requesters:
             watchers.append(round_.requester)
         second = self._second(round_, leader)
@@ -202,10 +202,10 @@ class Market:
             return Trial(round_, round_.dispute(leader.miner, SPAMMER), self._ballots(kind, is_false))
         return None
 
-    def _ballots(self, kind: Miner, is_false: bool) -> dict[object, Verdict]:
+    def _ballots(self, kind: Miner, is_false: bool) -> dict[Account, Verdict]:
         truth, lie = (Verdict.FALLS, Verdict.STANDS) if is_false else (Verdict.STANDS, Verdict.FALLS)
         errs = (self.random.random(len(self.voters)) < self.habits.mistaken).tolist()
-        ballots: dict[object, Verdict] = {}
+        ballots: dict[Account, Verdict] = {}
         for number, strategy in enumerate(self.voters):
             if strategy == Voter.ABSENT:
                 continue
@@ -271,7 +271,7 @@ class Market:
         kind = self._kind(entry)
         return kind in CHEATS and (kind != Miner.THIEF or bool(self._onward[self._number(entry)]))
 
-    def _second(self, round_: Round, leader: Entry) -> object | None:
+    def _second(self, round_: Round, leader: Entry) -> Account | None:
         """The honest miner that would lead if the leader fell."""
         rivals = [
             entry

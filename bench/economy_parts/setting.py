@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from dlbc.core.types import Params
+from dlbc.core.types import ZERO_ADDRESS, Params
 
 ROOT = Path(__file__).resolve().parents[2]
 ETHER = 10**18
@@ -87,7 +87,7 @@ def load_rules(path: Path | None = None) -> Rules:
     with (path or ROOT / "deploy" / "params" / "31337.toml").open("rb") as file:
         found = tomllib.load(file)
     pool = found.pop("pool")
-    return Rules(market=Params(**found, pool=""), **pool)
+    return Rules(market=Params(**found, pool=ZERO_ADDRESS), **pool)
 
 
 def load_gas(path: Path | None = None) -> dict[str, int]:

@@ -271,5 +271,5 @@ def market_row(rules: Rules, world: World, gas: Gas, size: Size, seeds: Sequence
     return {key: round(sum(row[key] for row in rows) / len(rows), 5) for key in rows[0]}
 
 
-def _market(rules: Rules, **changes: int) -> Rules:
+def _market(rules: Rules, **changes: Any) -> Rules:
     return replace(rules, market=replace(rules.market, **changes))

@@ -35,9 +35,11 @@ def all_of(results: Mapping[str, Any]) -> dict[str, str]:
         "least shares": least(attacks["least_share"]),
         "small votes": small(attacks["small_votes_first"]),
         "ballots": ballots(attacks["ballots"]),
+        "looking": looking(attacks["looking_pays_from_share_false"]),
         "bounties": bounties(attacks["by_bounty"]),
         "watching": watching(results["watching"]),
         "locks": locks(results["parameters"]["lock_bps"]),
+        "proposal": proposal(results["proposal"]),
         "criteria": criteria(results["parameters"]),
         "sensitivity": sensitivity(results["sensitivity"]),
     }
@@ -168,6 +170,27 @@ def watching(found: Sequence[Mapping[str, Any]]) -> str:
         for row in found
     ]
     heads = ("who looks", "deposit", "caught", "an over-claimer's round", "an honest one's", "tasks settled falsely")
+    return table(heads, rows)
+
+
+def looking(found: Mapping[str, Any]) -> str:
+    rows = [(name, f"{share:.2%}") for name, share in found.items()]
+    return table(("who looks", "it pays if this share of claims is false"), rows)
+
+
+def proposal(found: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (
+            row["habits"],
+            row["rules"],
+            f"{row['caught_share']:.1%}",
+            row["votes_without_quorum"],
+            f"{row['false_settled_share']:.1%}",
+            *(f"{row[f'{kind}_profit_ether']:+.3f}" for kind in ("honest", "thief", "over_claimer")),
+        )
+        for row in found
+    ]
+    heads = ("who looks", "rules", "caught", "no quorum", "settled falsely", "honest", "thief", "over-claimer")
     return table(heads, rows)
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.unit
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.append(str(ROOT / "bench"))
 
-from economy_parts import parameters, sweeps  # noqa: E402
+from economy_parts import attacks, parameters, sweeps  # noqa: E402
 from economy_parts import task_attacks as tasks  # noqa: E402
 from economy_parts import vote_attacks as votes  # noqa: E402
 from economy_parts.books import Books, Overdrawn  # noqa: E402
@@ -334,6 +334,14 @@ def test_abandoned_bond__half__is_what_the_client_says() -> None:
     shares = payouts.abortion(ETHER // 10, 10)
     played = tasks.never_released(RULES, WORLD, GAS)
     assert shares.share_wei * 10 + shares.pool_wei == ETHER // 10 <= -played.profit_wei
+
+
+def test_looking__for_a_third__pays_if_one_claim_in_sixty_is_false() -> None:
+    """0.0005 against a third of a tenth; the runner-up and the requester need thirty times fewer."""
+    found = attacks.looking(RULES, WORLD, NO_GAS)
+    assert list(found.values()) == [
+        pytest.approx(share, abs=1e-5) for share in (0.015, 0.0005 / (0.98 + 1 / 30), 0.0005 / (1 + 1 / 30))
+    ]
 
 
 def test_voters__smallest_bounty_that_pays_them__leaves_them_nothing() -> None:
