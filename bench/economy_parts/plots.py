@@ -63,7 +63,6 @@ def _auditors(axis: Any, market: Mapping[str, Any]) -> None:
         ups = [up + max(0.0, height) for up, height in zip(ups, heights, strict=True)]
         downs = [down + min(0.0, height) for down, height in zip(downs, heights, strict=True)]
     axis.axhline(0, color="black", linewidth=0.8)
-    axis.set_yscale("symlog", linthresh=0.1)
     axis.set_xticks(range(len(found)), list(found), fontsize=7)
     axis.set_title("auditors: what a staked ether came to in the run", fontsize=9)
     axis.legend(fontsize=6)
@@ -117,6 +116,14 @@ def _lock(axis: Any, swept: Mapping[str, Any]) -> None:
         "o-",
         color="C3",
         label="a bribe's guarantee, % of the stake",
+    )
+    crowded = swept["large_markets"]
+    axis.loglog(
+        [row["value"] / 100 for row in crowded],
+        [100 * row["false_settled_share"] for row in crowded],
+        "x--",
+        color="black",
+        label="tasks settled falsely, % (large market)",
     )
     axis.axvline(swept["default"] / 100, color="black", linewidth=0.8, linestyle=":")
     axis.set_xlabel("lockBps, % of the weight", fontsize=8)
