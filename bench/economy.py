@@ -56,7 +56,7 @@ class Profile:
         points = sum(len(values) for values, _ in sweeps.MARKET_SWEEPS.values())
         points += len(sensitivity.HABITS) + len(sensitivity.WORLDS) + 1 + len(WATCHED) * len(DEPOSITS)
         entries = self.market.miners * self.market.generations
-        crowded = sum(len(sweeps.MARKET_SWEEPS[name][0]) for name in sweeps.CROWDED) + 2 * len(WATCHED)
+        crowded = sum(len(sweeps.MARKET_SWEEPS[name][0]) for name in sweeps.CROWDED)
         entries += crowded * self.crowded.miners * self.crowded.generations
         entries += points * self.seeds * self.small.miners * self.small.generations
         entries += 4 * self.evolution.miners * self.evolution.generations
@@ -191,8 +191,6 @@ def _play(profile: Profile, rules: Rules, world: World, gas: dict[str, int], see
     results["sensitivity"] = sensitivity.rows(
         rules, gas, profile.small, seeds, lambda name: _say(f"sensitivity: {name}")
     )
-    _say("large markets: proposed rules")
-    results["proposal"] = sensitivity.compared(rules, gas, profile.crowded, seeds[:1], WATCHED)
     results["evolution"] = evolved(profile.evolution, rules, world, gas, seed)
     return results
 
@@ -217,10 +215,10 @@ def swept(rules: Rules, world: World, gas: dict[str, int]) -> dict[str, Any]:
 def evolved(size: Size, rules: Rules, world: World, gas: dict[str, int], seed: int) -> dict[str, Any]:
     runs = {}
     for name, habits in (("people look by hand", sensitivity.BY_HAND), ("as assumed", Habits())):
-        for which, kind in (("default", rules), ("proposed", sensitivity.proposed(rules))):
-            run = f"{name}, {which} rules"
+        for deposit in (rules.deposit_bps, 3 * rules.deposit_bps):
+            run = f"{name}, deposit {deposit // 100} %"
             _say(f"evolution: {run}")
-            runs[run] = evolution.evolve(size, kind, world, gas, seed, habits)
+            runs[run] = evolution.evolve(size, replace(rules, deposit_bps=deposit), world, gas, seed, habits)
     return runs
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 from economy_parts.market import Size
@@ -51,22 +50,6 @@ def rows(
     less = replace(size, stake_per_task=max(1, size.stake_per_task // 10))
     found[LITTLE_STAKE] = market_row(rules, World(), gas, less, seeds, Habits())
     return found
-
-
-def proposed(rules: Rules) -> Rules:
-    """The defaults that docs/economy.md asks for; a simple majority stands for any end of a split but a settlement."""
-    return replace(rules, deposit_bps=3_500, lock_bps=500, majority=Fraction(51, 100))
-
-
-def compared(
-    rules: Rules, gas: Gas, size: Size, seeds: Sequence[int], habits: dict[str, Habits]
-) -> list[dict[str, Any]]:
-    """The large market under the present rules and under the proposed ones, by who looks."""
-    return [
-        {"habits": name, "rules": which, **market_row(kind, World(), gas, size, seeds, habit)}
-        for name, habit in habits.items()
-        for which, kind in (("default", rules), ("proposed", proposed(rules)))
-    ]
 
 
 def watching(

@@ -39,7 +39,6 @@ def all_of(results: Mapping[str, Any]) -> dict[str, str]:
         "bounties": bounties(attacks["by_bounty"]),
         "watching": watching(results["watching"]),
         "locks": locks(results["parameters"]["lock_bps"]),
-        "proposal": proposal(results["proposal"]),
         "criteria": criteria(results["parameters"]),
         "sensitivity": sensitivity(results["sensitivity"]),
     }
@@ -176,22 +175,6 @@ def watching(found: Sequence[Mapping[str, Any]]) -> str:
 def looking(found: Mapping[str, Any]) -> str:
     rows = [(name, f"{share:.2%}") for name, share in found.items()]
     return table(("who looks", "it pays if this share of claims is false"), rows)
-
-
-def proposal(found: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        (
-            row["habits"],
-            row["rules"],
-            f"{row['caught_share']:.1%}",
-            row["votes_without_quorum"],
-            f"{row['false_settled_share']:.1%}",
-            *(f"{row[f'{kind}_profit_ether']:+.3f}" for kind in ("honest", "thief", "over_claimer")),
-        )
-        for row in found
-    ]
-    heads = ("who looks", "rules", "caught", "no quorum", "settled falsely", "honest", "thief", "over-claimer")
-    return table(heads, rows)
 
 
 def locks(found: Mapping[str, Any]) -> str:
