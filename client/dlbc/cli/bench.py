@@ -50,7 +50,8 @@ def command(context: click.Context, name: str | None, options: tuple[str, ...]) 
             [sys.executable, str(scripts[one]), *options], cwd=scripts[one].parent.parent, stdout=output
         ).returncode
         if code:
-            raise Refused(f"the benchmark {one} ended with exit code {code}; what it printed says why")
+            refused = Usage if code == 2 else Refused  # 2 is a wrong option, here and there
+            raise refused(f"the benchmark {one} ended with exit code {code}; what it printed says why")
     if settings.json:
         render.print_json({"ran": chosen})
 

@@ -1,0 +1,167 @@
+"""The parameters of docs/protocol.md, each with the values it is swept over and what its default has to keep."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+from economy_parts import sweeps
+from economy_parts.setting import DAY, ETHER, HOUR, Rules
+from economy_parts.sweeps import AUDITS_PAID, VOTES_AT_ONCE, WATCHED, Sweep
+
+
+def all_of(rules: Rules) -> list[Sweep]:
+    """In the order of the table in docs/protocol.md. Defaults are the given rules'."""
+    market = rules.market
+    return [
+        Sweep(
+            "fee_bps",
+            market.fee_bps,
+            "0 to 500",
+            (0, 50, 100, 150, 200, 300, 500),
+            lambda base, value: replace(base, market=replace(base.market, fee_bps=value)),
+            sweeps.fee,
+            f"pays {AUDITS_PAID} audits of a task of 0.1 ether",
+            lambda row: row["audits_paid_at_a_tenth_ether"] >= AUDITS_PAID,
+        ),
+        Sweep(
+            "deposit_bps",
+            rules.deposit_bps,
+            "1000 to 10000",
+            (1_000, 1_500, 2_000, 2_500, 3_000, 3_500, 5_000, 10_000),
+            lambda base, value: replace(base, deposit_bps=value),
+            sweeps.deposit,
+            f"over-claiming does not pay if it is seen with a chance of {WATCHED}",
+            lambda row: row["over_claim_deterred_from_chance"] <= WATCHED,
+        ),
+        Sweep(
+            "bond_bps",
+            rules.bond_bps,
+            "1000 to 10000",
+            (1_000, 2_000, 3_000, 5_000, 10_000),
+            lambda base, value: replace(base, bond_bps=value),
+            sweeps.bond,
+            "not releasing costs at least what it costs others, or is not the cheapest way to waste their work",
+            lambda row: row["never_release_harm_per_cost"] <= max(1.0, row["own_contest_harm_per_cost"]),
+        ),
+        Sweep(
+            "royalty_bps",
+            rules.royalty_bps,
+            "0 to 2000",
+            (0, 200, 500, 1_000, 2_000),
+            lambda base, value: replace(base, royalty_bps=value),
+            sweeps.royalty,
+            "declaring pays more than taking even if only one theft in five is found, and authors get something",
+            lambda row: row["declaring_pays_from_chance"] <= 0.2 and row["author_earns_ether"] > 0,
+        ),
+        Sweep(
+            "dispute_bps",
+            rules.dispute_bps,
+            "fixed",
+            (100, 250, 500, 1_000, 2_000, 5_000),
+            lambda base, value: replace(base, dispute_bps=value),
+            sweeps.dispute,
+            "a filer that is 80 % sure files; spam costs at least 5 % of the bounty",
+            lambda row: row["filer_must_be_sure"] <= 0.8 and row["spam_cost_ether"] >= 0.05,
+        ),
+        Sweep(
+            "lock_bps",
+            rules.lock_bps,
+            "1 to 10000",
+            (100, 250, 500, 1_000, 2_000, 3_000, 5_000, 10_000),
+            lambda base, value: replace(base, lock_bps=value),
+            sweeps.lock,
+            f"{VOTES_AT_ONCE} votes at once have a quorum, at a turnout of 80 %",
+            lambda row: row["votes_at_once"] >= VOTES_AT_ONCE,
+        ),
+        Sweep(
+            "quorum",
+            rules.quorum,
+            "fixed",
+            (Fraction(1, 10), Fraction(1, 5), Fraction(1, 3), Fraction(1, 2), Fraction(2, 3)),
+            lambda base, value: replace(base, quorum=value),
+            sweeps.shares,
+            "with 40 % of the honest voting, a false claim still needs somebody's stake to settle",
+            lambda row: (row["settle_false_at_0.4"] or 0) > 0,
+        ),
+        Sweep(
+            "majority",
+            rules.majority,
+            "fixed",
+            (Fraction(51, 100), Fraction(11, 20), Fraction(3, 5), Fraction(2, 3), Fraction(3, 4), Fraction(9, 10)),
+            lambda base, value: replace(base, majority=value),
+            sweeps.shares,
+            "at a turnout of 80 %, neither outcome can be had with less than 40 % of the stake",
+            lambda row: (row["weaker_at_0.8"] or 0) >= 0.4,
+        ),
+        Sweep(
+            "demand_bond_wei",
+            rules.demand_bond_wei,
+            "1 or more",
+            (1, ETHER // 10_000, ETHER // 1_000, ETHER // 200, ETHER // 50, ETHER // 10),
+            lambda base, value: replace(base, demand_bond_wei=value),
+            sweeps.demand,
+            "pays an answer's gas up to 30 gwei",
+            lambda row: row["covers_gas_up_to_gwei"] >= 30,
+        ),
+        Sweep(
+            "open_seconds",
+            rules.open_seconds,
+            "minWindow to 90 days",
+            (120, 900, HOUR, 6 * HOUR, DAY),
+            lambda base, value: replace(base, open_seconds=value),
+            sweeps.open_window,
+            "an hour of delay costs a silent leader at least 1 % of the bounty",
+            lambda row: row["silent_leader_cost_per_hour_ether"] >= 0.01,
+        ),
+        Sweep(
+            "challenge_seconds",
+            rules.challenge_seconds,
+            "minWindow to the longest challenge",
+            (60, 900, HOUR, 6 * HOUR, DAY),
+            lambda base, value: replace(base, challenge_seconds=value),
+            sweeps.challenge,
+            "one auditor on two cores can see every claim of 1,000 tasks; an audit of an hour fits twice",
+            lambda row: row["one_auditor_sees_share"] == 1 and row["audits_of_an_hour_that_fit"] >= 2,
+        ),
+        Sweep(
+            "vote_seconds",
+            market.vote_seconds,
+            "minWindow to maxWindow",
+            (300, 900, 1_800, 2 * HOUR, 6 * HOUR),
+            lambda base, value: replace(base, market=replace(base.market, vote_seconds=value)),
+            sweeps.vote_window,
+            "fifty disputes a day can be decided, and 50 audits fit into the casting of one",
+            lambda row: row["disputes_a_day_that_can_be_decided"] >= 50 and row["audits_within_casting"] >= 50,
+        ),
+        Sweep(
+            "activation_seconds",
+            rules.activation_seconds,
+            "longest challenge to 2 years",
+            (rules.activation_seconds // 2, rules.activation_seconds, DAY, 7 * DAY),
+            lambda base, value: replace(base, activation_seconds=value),
+            sweeps.waiting,
+            "stake that was brought in after an opening does not vote on it",
+            lambda row: not row["stake_after_opening_votes"],
+        ),
+        Sweep(
+            "unbonding_seconds",
+            rules.unbonding_seconds,
+            "longest challenge and 6 vote windows, to 2 years",
+            (9 * HOUR, DAY, 7 * DAY, 28 * DAY),
+            lambda base, value: replace(base, unbonding_seconds=value),
+            sweeps.waiting,
+            "waiting costs an auditor less than a thousandth of its stake",
+            lambda row: row["idle_capital_per_staked_ether"] < 0.001,
+        ),
+        Sweep(
+            "aging_seconds",
+            market.aging_seconds,
+            "1 s to 1 year",
+            (HOUR, 6 * HOUR, DAY, 7 * DAY),
+            lambda base, value: replace(base, market=replace(base.market, aging_seconds=value)),
+            sweeps.ageing,
+            "a task that waits its whole training window gains a tenth in rank",
+            lambda row: row["rank_gained_in_training_window"] >= 0.1,
+        ),
+    ]
