@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import AUDITORS, ETHER, Site
+from conftest import AUDITORS, ETHER, Process, Site
 from court import challenged, posted, released, settled
 from dlbc.core.proofs import case_id
 from dlbc.core.types import Reason, Ruling
@@ -48,8 +48,14 @@ def test_auditors__nobody_types__a_lie_is_disputed_voted_down_and_paid(site: Sit
     honest.until(lambda: site.chain.round(task_id, 0).leader == site.address("miner2"), "the nomination")
     site.network.advance_time(to=site.chain.round(task_id, 0).nominate_end)
     honest.until(lambda: site.chain.round(task_id, 0).challenge_end, "the second opening")
+    honest_claim = f"the claim of {site.address('miner2')}"
     for auditor in auditors:
-        auditor.until(lambda auditor=auditor: auditor.events("examined")[-1]["verdict"] == "stands", "the honest claim")  # type: ignore[misc]
+
+        def verdicts(auditor: Process = auditor) -> list[str]:
+            return [event["verdict"] for event in auditor.events("examined") if event["about"] == honest_claim]
+
+        auditor.until(verdicts, "the honest claim to be examined")
+        assert verdicts() == ["stands"]
     settled(site, task_id, watch)
     for process in (honest, *auditors):
         assert process.wait() == 0, process.err.read_text()[-2000:]
