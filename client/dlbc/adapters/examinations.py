@@ -6,6 +6,7 @@ memory or larger files than it may have ends by itself (`dlbc.adapters.confineme
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dlbc.config import SETTINGS, Config
+from dlbc.config import FILE_NAME, Config
 from dlbc.core.errors import BadInput, TryLater
 from dlbc.core.examination import MAX_BYTES, Examination, examination_from_json
 from dlbc.core.types import TaskId
@@ -45,7 +46,8 @@ class ChildExaminations:
 
     def start(self, task_id: TaskId, *, test_set: bool) -> Examining:
         """A child process; the temporary folder in which it works goes with it."""
-        folder = TemporaryDirectory(prefix="dlbc-examine-")
+        folder = TemporaryDirectory(prefix="dlbc-examine-")  # which nobody else can read
+        (Path(folder.name) / FILE_NAME).write_text(child_settings(self.config), encoding="utf-8")
         words = [
             *(sys.executable, "-m", "dlbc", "auditor", "examine", str(task_id), "--json"),
             *("--most-memory", str(self.limits.memory_bytes), "--largest-file", str(self.limits.file_bytes)),
@@ -58,7 +60,7 @@ class ChildExaminations:
                 stdout=out,
                 stderr=err,
                 cwd=folder.name,
-                env=child_environment(self.config, folder.name, os.environ),
+                env=child_environment(folder.name, os.environ),
                 start_new_session=True,
             )
         return ChildExamining(process, folder, self.limits.seconds)
@@ -111,13 +113,17 @@ class ChildExamining:
         return f": {lines[-1][:_LAST_WORDS]}" if lines else ""
 
 
-def child_environment(config: Config, temporary: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Where the market is, and nothing of who looks: neither account nor password nor the daemon's folder."""
+def child_environment(folder: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Nothing of who looks: neither account nor password nor the daemon's folder."""
     kept = {name: environment[name] for name in _KEPT if name in environment}
     if "PYTHONPATH" in kept:  # the child works in another folder
         folders = kept["PYTHONPATH"].split(os.pathsep)
-        kept["PYTHONPATH"] = os.pathsep.join(str(Path(folder).absolute()) for folder in folders)
-    kept |= {"TMPDIR": temporary, "CUDA_VISIBLE_DEVICES": "", "DLBC_HOME": temporary}
+        kept["PYTHONPATH"] = os.pathsep.join(str(Path(part).absolute()) for part in folders)
+    return kept | {"TMPDIR": folder, "CUDA_VISIBLE_DEVICES": "", "DLBC_HOME": folder}
+
+
+def child_settings(config: Config) -> str:
+    """Where the market is, as a file: providers put secret keys into RPC URLs, and an environment is easily shown."""
     public = {
         "rpc_url": config.rpc_url,
         "ipfs_api": config.ipfs_api,
@@ -126,5 +132,4 @@ def child_environment(config: Config, temporary: str, environment: Mapping[str, 
         "chain_id": config.chain_id,
         "deployment_block": config.deployment_block,
     }
-    assert public.keys() <= set(SETTINGS)
-    return kept | {f"DLBC_{name.upper()}": str(value) for name, value in public.items() if value is not None}
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in public.items() if value is not None)

@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from dlbc.adapters.examinations import ChildExamining, child_environment
-from dlbc.config import Config
+from dlbc.adapters.examinations import ChildExamining, child_environment, child_settings
+from dlbc.config import Config, read_config
 from dlbc.core.errors import BadInput, TryLater
 from dlbc.core.examination import Examination, Subject, examination_from_json, examination_to_json
 from dlbc.core.report import Check
@@ -108,31 +108,22 @@ def test_child__writes_a_larger_file_than_it_may__ends(tmp_path: Path) -> None:
     assert (tmp_path / "large").stat().st_size <= 1000
 
 
-def test_environment__holds_where_the_market_is_and_nothing_of_who_looks(tmp_path: Path) -> None:
-    """No account, no password, no folder of keys, no GPU; whatever else was in the environment stays out."""
-    config = Config(
-        home=tmp_path / "secret-home", rpc_url="http://user:pass@node:1", market=MINER, account="me", chain_id=5
-    )
-    given = {
-        "PATH": "/bin",
-        "PYTHONPATH": "client",
-        "DLBC_PASSWORD": "hunter2",
-        "AWS_SECRET": "x",
-        "DLBC_ACCOUNT": "me",
-    }
-    found = child_environment(config, "/tmp/x", given)
-    assert found == {
+def test_child__is_told_where_the_market_is_and_nothing_of_who_looks(tmp_path: Path) -> None:
+    """No account, password, home or GPU; an RPC URL, in which providers put keys, stands in a file only."""
+    config = Config(home=tmp_path / "keys", rpc_url="http://user:pass@node:1", market=MINER, account="me", chain_id=5)
+    given = {"PATH": "/bin", "PYTHONPATH": "client", "DLBC_PASSWORD": "hunter2", "DLBC_ACCOUNT": "me"}
+    folder = str(tmp_path)
+    assert child_environment(folder, given) == {
         "PATH": "/bin",
         "PYTHONPATH": str(Path("client").absolute()),
-        "TMPDIR": "/tmp/x",
+        "TMPDIR": folder,
         "CUDA_VISIBLE_DEVICES": "",
-        "DLBC_HOME": "/tmp/x",
-        "DLBC_RPC_URL": "http://user:pass@node:1",
-        "DLBC_IPFS_API": config.ipfs_api,
-        "DLBC_MARKET": MINER,
-        "DLBC_CHAIN_ID": "5",
-        "DLBC_DEPLOYMENT_BLOCK": "0",
+        "DLBC_HOME": folder,
     }
+    (tmp_path / "dlbc.toml").write_text(child_settings(config))
+    read = read_config({}, {"DLBC_HOME": folder}, tmp_path, tmp_path)
+    assert (read.rpc_url, read.market, read.chain_id) == (config.rpc_url, config.market, config.chain_id)
+    assert read.account is None
 
 
 @pytest.mark.parametrize(
