@@ -13,7 +13,7 @@ from dlbc.core.disputes import (
     dispute_bond,
     dividend,
     filer_share,
-    is_slashed,
+    lost,
     rule,
     spoils,
     spread,
@@ -93,7 +93,7 @@ def ballots_of(story: Story) -> dict[str, BallotMoney]:
         if wins(ruling, verdict):
             share = vote_share(pot, winners, lock)
             pot, winners = Wei(pot - share), Wei(winners - lock)
-        found[voter] = BallotMoney(lock, 0 if is_slashed(ruling, verdict) else lock, share)
+        found[voter] = BallotMoney(lock, lock - lost(ruling, verdict, lock), share)
     return found
 
 

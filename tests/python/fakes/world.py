@@ -44,6 +44,7 @@ family = "mlp"
 epochs = 5
 [money]
 bounty = "1 ether"
+deposit = "0.1 ether"
 [windows]
 train = "1h"
 release = "1h"
