@@ -14,7 +14,7 @@ from typing import Any
 
 from dlbc.core.decide import Do, Facts, decide_requester
 from dlbc.core.errors import ChainUnreachable, ContractRefused, DlbcError, NotFound, Refused, Unavailable
-from dlbc.core.types import ZERO_ADDRESS, Hash32, Phase, TaskId, Timestamp, Vote, Wei
+from dlbc.core.types import Hash32, Phase, TaskId, Timestamp, Wei
 from dlbc.ports import Chain, Journal, Pool
 from dlbc.roles.attention import Attention
 from dlbc.roles.bond_watch import BondWatch
@@ -23,18 +23,10 @@ from dlbc.roles.following import Followed, read_followed
 from dlbc.roles.keeper import advance, read_facts, report_phase
 from dlbc.roles.loop import Report, unheard
 from dlbc.roles.model_store import ModelStore, Stored
-from dlbc.roles.notices import (
-    Notice,
-    TaskView,
-    Win,
-    not_stored_notice,
-    notice_id,
-    notices_of,
-    posted_notice,
-    stored_notice,
-)
+from dlbc.roles.notices import Notice, not_stored_notice, notice_id, notices_of, posted_notice, stored_notice
 from dlbc.roles.outcome import NOTHING
 from dlbc.roles.requester import Requester
+from dlbc.roles.task_view import read_view
 from dlbc.roles.telling import Outbox
 
 MARKET = "market"
@@ -196,8 +188,10 @@ class RequesterDaemon:
             raise ChainUnreachable("the chain's RPC endpoint stopped answering amid a look")
 
     def _is_due(self, followed: Followed, touched: frozenset[TaskId] | None) -> bool:
-        if followed.is_done and touched is not None and followed.task_id not in touched:
-            return False
+        if followed.is_done and self.tasks is None:
+            is_first = followed.facts is None  # an earlier process saw to it
+            if is_first if touched is None else followed.task_id not in touched:
+                return False
         return self.attention.is_due(followed.key, followed.task_id)
 
     def _attend(self, followed: Followed) -> None:
@@ -216,8 +210,10 @@ class RequesterDaemon:
         if facts.phase.phase is Phase.RELEASING:  # what there is to tell may fail, and can wait
             try:
                 until = self._act(followed, facts)
-            finally:
+            except DlbcError:
                 self._try(followed, self._tell_news)
+                raise
+            self._try(followed, self._tell_news)
         else:
             self._tell_news(followed)
             until = self._act(followed, facts)
@@ -240,11 +236,11 @@ class RequesterDaemon:
             look_at = self.bonds.look(followed, facts, self._urgency(followed))
             return min(look_at, decision.until) if decision.until else look_at
         if self._may_send:
-            self._may_send = False  # the next one waits for a tick, which begins with what may be released by then
             if decision.do is Do.ADVANCE:
                 advance(self.chain, followed.task_id, self.report)
             else:
                 pull_credits(self.chain, self.pool, self.requester.keys.address, self.report, followed.task_id)
+            self._may_send = False  # the next one waits for a tick, which begins with what may be released by then
         return None
 
     def _credits(self) -> tuple[Wei, Wei]:
@@ -291,61 +287,13 @@ class RequesterDaemon:
         """Of tasks that were over when they were first seen, only what happens to them from then on."""
         facts = followed.facts
         assert facts is not None, "it was just looked at"
-        view = self._view(followed, facts)
+        view = read_view(self.chain, self.pool, followed, facts)
+        followed.models = {win.round: win.model_hash for win in view.wins}
         if followed.is_past:
             return
         self.tell(followed, posted_notice(followed.task_id, facts))
         for notice in notices_of(view):
             self.tell(followed, notice)
-
-    def _view(self, followed: Followed, facts: Facts) -> TaskView:
-        task_id, index, round_ = followed.task_id, facts.task.round, facts.round
-        is_disputed = round_.vote is not Vote.NONE or round_.strikes > 0
-        wins = self._wins(task_id, facts)
-        followed.models = {win.round: win.model_hash for win in wins}
-        filings = self.pool.filings(task_id) if is_disputed and not followed.is_past else []
-        is_cold = facts.phase.phase.is_cold and not followed.is_past
-        return TaskView(
-            task_id=task_id,
-            facts=facts,
-            strikes=tuple(self.chain.strikes(task_id, index)) if round_.strikes and not followed.is_past else (),
-            filings=tuple(filing for filing in filings if filing.round == index),
-            wins=tuple(wins),
-            returned_wei=self._returned(followed) if is_cold else NOTHING,
-        )
-
-    def _wins(self, task_id: TaskId, facts: Facts) -> list[Win]:
-        settled = facts.task.round + (facts.phase.phase is Phase.SETTLED)
-        if not settled:
-            return []
-        prices = {event.round: event for event in self.chain.settlements(task_id)}
-        found = []
-        for index in range(settled):
-            winner, round_ = self.chain.winner(task_id, index), self.chain.round(task_id, index)
-            price = prices.get(index)
-            if winner.miner == ZERO_ADDRESS or price is None:
-                raise Unavailable(f"the node's log does not show the settlement of round {index} yet")
-            found.append(
-                Win(
-                    round=index,
-                    miner=winner.miner,
-                    model_hash=winner.model_hash,
-                    total=winner.total,
-                    best=round_.samples * round_.max_sample_score,
-                    price_wei=Wei(price.paid_wei + price.fee_wei + price.royalty_wei),
-                    height=winner.height,
-                )
-            )
-        return found
-
-    def _returned(self, followed: Followed) -> Wei:
-        """What the task credited to its requester, in the transaction that ended it."""
-        if followed.returned_wei is None:
-            me = self.requester.keys.address
-            events = self.chain.history(followed.task_id)
-            credited = sum(event.wei for event in events if event.name == "Credited" and event.account == me)
-            followed.returned_wei = Wei(credited)
-        return followed.returned_wei
 
     def tell(self, followed: Followed, notice: Notice) -> None:
         """A notice goes out, unless it did before."""
