@@ -22,7 +22,7 @@ from dlbc.roles.collecting import collect_task, pull_credits
 from dlbc.roles.following import Followed, read_followed
 from dlbc.roles.keeper import advance, read_facts, report_phase
 from dlbc.roles.loop import Report, unheard
-from dlbc.roles.model_store import ModelStore, Stored
+from dlbc.roles.model_store import ModelStore
 from dlbc.roles.notices import Notice, not_stored_notice, notice_id, notices_of, posted_notice, stored_notice
 from dlbc.roles.outcome import NOTHING
 from dlbc.roles.requester import Requester
@@ -40,7 +40,7 @@ SILENT_SECONDS = 60.0
 """Without an answer, until that is one."""
 MODEL_TRIES = 5
 FLUSH_SECONDS = 60.0
-"""How long a daemon that ends with its tasks tries to get a model, and its notices through."""
+"""How long a daemon that ends with its tasks tries to get its notices through."""
 
 
 @dataclass(slots=True)
@@ -215,6 +215,7 @@ class RequesterDaemon:
                 raise
             self._try(followed, self._tell_news)
         else:
+            followed.save(self.journal)
             self._tell_news(followed)
             until = self._act(followed, facts)
         followed.save(self.journal)
@@ -274,8 +275,7 @@ class RequesterDaemon:
         if not followed.is_collected:
             collect_task(self.chain, self.pool, followed.task_id, self.report)
             followed.is_collected = True
-        missing = [index for index in followed.models if self.store.known(followed.model_key(index)) is None]
-        if not missing and not followed.is_done:
+        if not followed.is_done and self._has_told_models(followed):
             self.bonds.over(followed)
             followed.is_done = True
             followed.save(self.journal)
@@ -320,15 +320,21 @@ class RequesterDaemon:
             if followed.is_over and not followed.is_done:
                 self._try(followed, self._fetch_models_of)
 
+    def _has_told_models(self, followed: Followed) -> bool:
+        """All are here; an earlier process may have died before it could say so."""
+        found = {index: self.store.known(followed.model_key(index)) for index in followed.models}
+        for index, stored in found.items():
+            if stored is not None:
+                self.tell(followed, stored_notice(index, str(stored.path), stored.sha256.hex(), stored.size))
+        return all(found.values())
+
     def _fetch_models_of(self, followed: Followed) -> None:
         for index, model_hash in followed.models.items():
             key = followed.model_key(index)
             found = self.store.fetch(key, followed.task_id, index, model_hash)
-            if isinstance(found, Stored):
-                self.tell(followed, stored_notice(index, str(found.path), found.sha256.hex(), found.size))
-            elif isinstance(found, str):
+            if isinstance(found, str):
                 self.tell(followed, not_stored_notice(index, found))
-        if all(self.store.known(followed.model_key(index)) for index in followed.models):
+        if self._has_told_models(followed):
             self.attention.wake(followed.key)
 
     # ------------------------------------------------------------------ inside
