@@ -135,12 +135,13 @@ def notify(settings: Settings) -> None:
     if not channels:
         raise Usage("no way to tell anybody is set up: pass --notify-url or --notify-command, or set them in dlbc.toml")
     now = int(time.time())
-    document = {"id": f"test-{now}", "kind": "test", "message": "A test notice of `dlbc requester notify`.", "at": now}
+    named, message = f"test-{now}", "A test notice of `dlbc requester notify`."
+    document = json.dumps({"id": named, "kind": "test", "message": message, "at": now}, sort_keys=True).encode()
     for channel in channels:
-        channel.send(document["id"], "test", json.dumps(document, sort_keys=True).encode())  # type: ignore[arg-type]
+        channel.send(named, "test", document)
     names = [channel.name for channel in channels]
     if settings.json:
-        render.print_json({"arrived": names, "id": document["id"]})
+        render.print_json({"arrived": names, "id": named})
     else:
         click.echo(f"It arrived: {', '.join(names)}.")
 

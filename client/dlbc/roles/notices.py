@@ -88,9 +88,9 @@ class TaskView:
     returned_wei: Wei = NOTHING  # credited to the requester so far
 
 
-def notice_id(chain_id: int, market: Address, terms_hash: Hash32, notice: Notice) -> str:
+def notice_id(chain_id: int, market: Address, task_id: TaskId, terms_hash: Hash32, notice: Notice) -> str:
     """32 hex digits, the same whoever notices the same thing whenever."""
-    named = [chain_id, str(market), terms_hash.hex(), notice.kind, notice.round, notice.about]
+    named = [chain_id, str(market), task_id, terms_hash.hex(), notice.kind, notice.round, notice.about]
     return sha256(to_bytes({"notice": named})).hex()[:ID_DIGITS]
 
 

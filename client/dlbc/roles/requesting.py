@@ -297,7 +297,7 @@ class RequesterDaemon:
 
     def tell(self, followed: Followed, notice: Notice) -> None:
         """A notice goes out, unless it did before."""
-        named = notice_id(self._chain_id(), self.chain.market, followed.terms_hash, notice)
+        named = notice_id(self._chain_id(), self.chain.market, followed.task_id, followed.terms_hash, notice)
         document: Mapping[str, Any] = {
             "id": named,
             "kind": notice.kind,

@@ -110,8 +110,7 @@ class Outbox:
         if left:
             self._left[notice_id] = left
         else:
-            for table in (self._left, self._documents, self._kinds):
-                del table[notice_id]  # type: ignore[attr-defined]
+            del self._left[notice_id], self._documents[notice_id], self._kinds[notice_id]
         if line.pause > FIRST_PAUSE:
             self.report("notices_flow", channel=line.channel.name, waiting=len(line.tries))
         line.pause = FIRST_PAUSE

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from dlbc.core.errors import TryLater
-from dlbc.core.types import Hash32, Timestamp, Wei
+from dlbc.core.types import Hash32, TaskId, Timestamp, Wei
 from dlbc.roles.notices import Level, Notice, level_at, notice_id, risk_notice
 from dlbc.roles.telling import LONGEST_PAUSE, NOTICE, Outbox
 from fakes.channel import Listener, ListenerChannel
@@ -16,6 +16,7 @@ from fakes.world import PATIENCE, Stopwatch
 
 pytestmark = pytest.mark.unit
 
+ONE = TaskId(1)
 MARKET: Any = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
 
 
@@ -147,16 +148,17 @@ def test_outbox__channel_hangs__a_step_does_not() -> None:
 def test_notice_id__same_facts__same_id_and_no_other() -> None:
     """Whoever hears it twice can see that; another market, round or subject is another notice."""
     terms, notice = Hash32(b"\x01" * 32), Notice("settled", 0, "a sentence")
-    first = notice_id(1, MARKET, terms, notice)
-    assert first == notice_id(1, MARKET, terms, Notice("settled", 0, "another sentence", told={"wei": 1}))
+    first = notice_id(1, MARKET, ONE, terms, notice)
+    assert first == notice_id(1, MARKET, ONE, terms, Notice("settled", 0, "another sentence", told={"wei": 1}))
     others = [
-        notice_id(2, MARKET, terms, notice),
-        notice_id(1, MARKET, Hash32(b"\x02" * 32), notice),
-        notice_id(1, MARKET, terms, Notice("settled", 1, "")),
-        notice_id(1, MARKET, terms, Notice("disputed", 0, "")),
-        notice_id(1, MARKET, terms, Notice("settled", 0, "", about="0x1")),
+        notice_id(2, MARKET, ONE, terms, notice),
+        notice_id(1, MARKET, ONE, Hash32(b"\x02" * 32), notice),
+        notice_id(1, MARKET, TaskId(2), terms, notice),
+        notice_id(1, MARKET, ONE, terms, Notice("settled", 1, "")),
+        notice_id(1, MARKET, ONE, terms, Notice("disputed", 0, "")),
+        notice_id(1, MARKET, ONE, terms, Notice("settled", 0, "", about="0x1")),
     ]
-    assert len({first, *others}) == 6
+    assert len({first, *others}) == 7
 
 
 @pytest.mark.parametrize(("now", "level"), [(0, "soon"), (100, "soon"), (149, "soon"), (150, "now"), (250, "now")])
