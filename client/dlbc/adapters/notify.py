@@ -59,6 +59,8 @@ class Webhook:
         try:
             connection.request("POST", self._path, body, self._headers(notice_id, kind, body))
             status = connection.getresponse().status
+            if is_late.is_set():  # what was cut off reads like the end of an answer
+                raise http.client.IncompleteRead(b"")
         except (OSError, http.client.HTTPException, ValueError) as error:
             why = f"no answer within {self._seconds:g} s" if is_late.is_set() else _told(error)
             raise TryLater(f"the webhook at {self._shown} was not reached: {why}; it is tried again") from error
