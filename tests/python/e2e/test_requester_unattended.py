@@ -87,7 +87,7 @@ def test_requester__nobody_types__releases_stores_and_tells_everything(site: Sit
         return [site.chain.round(task_id, 0) for task_id in tasks]
 
     daemon = start()
-    miner = site.start("miner1", "miner", "run", "--device", "cpu", *named, "--once")
+    miner = site.start("miner1", "miner", "run", "--device", "cpu", *named)
     miner.until(lambda: all(each.commits for each in rounds()), "the commits", 180)
     daemon.until(lambda: all(hook.kinds(task_id) for task_id in tasks), "the first notices")
     assert daemon.events("bond_at_risk") == []
@@ -113,7 +113,7 @@ def test_requester__nobody_types__releases_stores_and_tells_everything(site: Sit
 
     site.network.advance_time(to=max(each.challenge_end for each in rounds()))
     assert daemon.wait() == 0, daemon.err.read_text()[-2000:]
-    assert miner.wait() == 0
+    assert miner.end() == 0
     answer = json.loads(daemon.out.read_text())
     assert [(end["taskId"], end["phase"]) for end in answer["tasks"]] == [(each, "Settled") for each in tasks]
     assert answer["noticesWaiting"] == 0
