@@ -198,7 +198,7 @@ def _show(address: str, rows: list[RequestStatus], aside: Asides, now: int, *, i
                 _in(row.ends_at, now),
                 f"{row.next} in {_in(row.next_at, now)}" if row.next_at > now else row.next,
                 render.ether_about(row.locked_wei) if row.locked_wei else "-",
-                _in(row.free_at or 0, now),
+                "by cancel" if row.freed_by.startswith("cancel") else _in(row.free_at or 0, now),
                 row.model,
             ]
             for row in rows

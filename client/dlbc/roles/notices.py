@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any
 
@@ -188,7 +189,7 @@ def _of_round(view: TaskView) -> list[Notice]:
             Notice(
                 "test_set_released",
                 index,
-                f"The test set is released; claims are revealed until {round_.reveal_end}.",
+                f"The test set is released; claims are revealed until {_moment(round_.reveal_end)}.",
                 told={"revealEnd": round_.reveal_end, "samples": round_.samples},
             )
         )
@@ -237,7 +238,7 @@ def _leading(view: TaskView, index: int) -> list[Notice]:
             Notice(
                 "claim_opened",
                 index,
-                f"The model of {claim} is open; it can be disputed until {round_.challenge_end}.",
+                f"The model of {claim} is open; it can be disputed until {_moment(round_.challenge_end)}.",
                 about=str(round_.leader),
                 told={**told, "challengeEnd": round_.challenge_end},
             )
@@ -245,6 +246,10 @@ def _leading(view: TaskView, index: int) -> list[Notice]:
     if phase is Phase.OPENING:
         return [Notice("claim_leads", index, f"Now {claim} leads.", about=str(round_.leader), told=told)]
     return []
+
+
+def _moment(at: Timestamp) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _settled(view: TaskView, win: Win) -> Notice:
