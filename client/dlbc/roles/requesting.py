@@ -32,8 +32,9 @@ from dlbc.roles.telling import Outbox
 MARKET = "market"
 LOOK_SECONDS = 20.0
 """Of a tick, for what is not a release: a release may have become due meanwhile."""
+RELEASE_SECONDS = 120.0
+"""Of a tick, for releases: the next one goes on with those that were not tried yet."""
 DEAD_CALLS = 3
-"""Tasks in a row that found no chain; then the others need not try."""
 LEAD_SECONDS = 3600
 """Before a release starts from which on it is a danger that the chain does not answer."""
 SILENT_SECONDS = 60.0
@@ -168,24 +169,30 @@ class RequesterDaemon:
     # ------------------------------------------------------------------ one look
 
     def _release(self) -> None:
-        """Whatever may be released by now, the most urgent first."""
-        now = self.attention.now()
+        """Whatever may be released by now, the most urgent first; what failed before, after what did not."""
+        now, began, dead = self.attention.now(), self.seconds(), 0
         ahead = [each for each in self.followed.values() if each.release_end and each.has_release_ahead]
-        for followed in sorted(ahead, key=lambda each: (each.release_end, each.task_id)):
-            if now >= followed.release_start:
-                self._try(followed, self._attend)
+        for followed in sorted(ahead, key=_turn):
+            if now >= followed.release_start and self.seconds() - began <= RELEASE_SECONDS:
+                dead = self._count_dead(dead, self._try(followed, self._attend))
+                self.outbox.step()
 
     def _look_around(self, touched: frozenset[TaskId] | None) -> None:
         began, dead = self.seconds(), 0
         for followed in sorted(self.followed.values(), key=lambda each: (each.looked, each.task_id)):
             if followed.looked == self._looks or not self._is_due(followed, touched):
                 continue
-            if self.seconds() - began > LOOK_SECONDS or dead >= DEAD_CALLS:
+            if self.seconds() - began > LOOK_SECONDS:
                 return
-            error = self._try(followed, self._attend)
-            dead = dead + 1 if isinstance(error, ChainUnreachable) else 0
-        if dead >= DEAD_CALLS:
-            raise ChainUnreachable("the chain's RPC endpoint stopped answering amid a look")
+            dead = self._count_dead(dead, self._try(followed, self._attend))
+
+    def _count_dead(self, before: int, error: DlbcError | None) -> int:
+        """Tasks in a row that found no chain. Raises ChainUnreachable if there is none: the others need not try."""
+        dead = before + 1 if isinstance(error, ChainUnreachable) else 0
+        if dead == DEAD_CALLS:
+            self.chain.now()
+            return 0
+        return dead
 
     def _is_due(self, followed: Followed, touched: frozenset[TaskId] | None) -> bool:
         if followed.is_done and self.tasks is None:
@@ -401,3 +408,9 @@ class RequesterDaemon:
         keys = [followed.model_key(index) for index in followed.models]
         given_up = all(self.store.known(key) or self.store.failures(key) >= MODEL_TRIES for key in keys)
         return followed.is_done or (followed.is_over and followed.is_collected and given_up)
+
+
+def _turn(followed: Followed) -> tuple[bool, int, Timestamp, TaskId]:
+    """Of releases that are due. One that fails, and takes its time to, must not hold up the others."""
+    has_failed = "release" in followed.problems
+    return has_failed, followed.looked if has_failed else 0, followed.release_end, followed.task_id

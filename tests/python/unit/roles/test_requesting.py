@@ -302,6 +302,66 @@ def test_daemon__release_does_not_get_through__is_tried_at_every_tick_and_warned
     assert listener.kinds().count("settled") == 1
 
 
+def test_daemon__urgent_release_fails__the_next_ones_come_before_its_second_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that no block takes is waited for, for minutes: not while others could be sent."""
+    world = World(tmp_path)
+    stuck, later = post(world, "stuck", release="2h"), post(world, "later", train="2h", release="3h")
+    for task_id in (stuck, later):
+        committed(world, task_id)
+    daemon = world.requester_daemon()
+    ticks(daemon)
+    tried: list[TaskId] = []
+    send = daemon.chain.release
+
+    def release(task_id: TaskId, *preimage: Any) -> Any:
+        tried.append(task_id)
+        if task_id == stuck:
+            raise ChainUnreachable("not mined within 180 s")
+        return send(task_id, *preimage)
+
+    monkeypatch.setattr(daemon.chain, "release", release)
+    world.market.now += 3600
+    ticks(daemon, 2)
+    world.market.now += 3600 - 60
+    daemon.tick()
+    world.market.now += 60
+    tried.clear()
+    daemon.tick()
+    assert tried == [later, stuck]
+
+
+def test_daemon__chain_dies_amid_the_releases__ends_the_tick_instead_of_trying_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call would take its time to find nobody."""
+    world = World(tmp_path)
+    tasks = [post(world, f"task {number}") for number in range(6)]
+    for task_id in tasks:
+        committed(world, task_id)
+    daemon = world.requester_daemon()
+    ticks(daemon)
+    world.market.now += 3600
+    asked: list[TaskId] = []
+    now = daemon.chain.now
+
+    def task(task_id: TaskId) -> None:
+        asked.append(task_id)
+        raise ChainUnreachable("nobody answers")
+
+    def clock() -> Any:
+        if asked:
+            raise ChainUnreachable("nobody answers")
+        return now()
+
+    monkeypatch.setattr(daemon.chain, "task", task)
+    monkeypatch.setattr(daemon.chain, "now", clock)
+    with pytest.raises(ChainUnreachable):
+        daemon.tick()
+    assert asked == tasks[:3]
+
+
 def test_daemon__released_by_hand_meanwhile__goes_on(tmp_path: Path) -> None:
     """`dlbc task release` in another terminal is no reason to fail."""
     world, listener = World(tmp_path), Listener()
