@@ -159,6 +159,10 @@ class Chain(Protocol):
         """Ether the account owns outside the market."""
         ...
 
+    def gas_price(self) -> Wei:
+        """What a transaction offers for one gas now, at most. Raises TryLater above what the owner pays."""
+        ...
+
     def finish_sent(self) -> int:
         """Waits for what an earlier process of our account sent, and raises its price where fees rose; how many of its
         transactions are not mined after that. Raises ChainUnreachable when it takes too long.
@@ -189,6 +193,10 @@ class Chain(Protocol):
     def task_posted(self, task_id: TaskId) -> TaskPosted: ...
     def postings(self) -> Iterator[TaskPosted]:
         """Of all tasks, oldest first; read as they are consumed, so that memory stays flat."""
+        ...
+
+    def postings_of(self, requester: Address) -> list[TaskPosted]:
+        """Of one requester, oldest first."""
         ...
 
     def queue_at_posting(self, task_id: TaskId) -> int:
@@ -413,6 +421,26 @@ class Storage(Protocol):
 
     def version(self) -> str:
         """Raises StorageUnreachable."""
+        ...
+
+
+class Channel(Protocol):
+    """One way to tell the owner of a daemon something."""
+
+    @property
+    def name(self) -> str:
+        """Which way: "webhook", "command"."""
+        ...
+
+    def send(self, notice_id: str, kind: str, body: bytes) -> None:
+        """Delivers one JSON document, within a minute. Called in a thread of its own, one at a time.
+
+        Raises TryLater when it did not arrive: it is sent again, under the same id.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ends what is being sent."""
         ...
 
 

@@ -13,7 +13,7 @@ from dlbc.bootstrap.mining import miner, miner_disk, quota
 from dlbc.bootstrap.network import LOCAL_CHAIN_ID, WAITING_PAUSE, chain, chain_and_pool, pause, storage
 from dlbc.bootstrap.owning import detector, models, owner
 from dlbc.bootstrap.process import checkup, clock, devices, event_log, load_config, memory_bytes, watch
-from dlbc.bootstrap.requesting import requester
+from dlbc.bootstrap.requesting import channels, models_folder, requester, requester_daemon, requester_folder
 from dlbc.bootstrap.wallet import (
     account_address,
     accounts,
@@ -35,6 +35,7 @@ __all__ = [
     "auditor_daemon",
     "chain",
     "chain_and_pool",
+    "channels",
     "check_strategy",
     "checkup",
     "clock",
@@ -61,6 +62,7 @@ __all__ = [
     "miner",
     "miner_disk",
     "models",
+    "models_folder",
     "owner",
     "pause",
     "private_key",
@@ -70,6 +72,8 @@ __all__ = [
     "refuter",
     "reporter",
     "requester",
+    "requester_daemon",
+    "requester_folder",
     "role_folder",
     "staker",
     "storage",

@@ -8,6 +8,7 @@ from typing import Any
 
 from dlbc.adapters.chain import abi, codec
 from dlbc.adapters.chain.errors import refusal
+from dlbc.adapters.chain.fees import allowed, read_fees
 from dlbc.adapters.chain.logs import Limit, read_logs
 from dlbc.adapters.chain.outcomes import Mined
 from dlbc.adapters.chain.rpc import Rpc, RpcError
@@ -178,6 +179,14 @@ class Connection:
     def pay(self, to: Address, value: int) -> Mined:
         """Ether and no call. Raises as `send`."""
         return self._sender.send("pay", to, b"", value)
+
+    def gas_price(self) -> int:
+        """What the next transaction offers for one gas, at most. Raises TryLater above the owner's ceiling."""
+        _ = self.chain_id
+        try:
+            return allowed("a transaction", read_fees(self.rpc), self._sending.max_fee).most
+        except RpcError as error:
+            raise self.refused("eth_getBlockByNumber", error) from error
 
     def finish_sent(self) -> int:
         """Finishes what an earlier process of the account left on its way; how many are not mined after that."""

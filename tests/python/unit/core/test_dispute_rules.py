@@ -227,7 +227,7 @@ def test_spoils__test_set_falls__all_to_the_voters() -> None:
 
 
 def test_spoils__claim_stands__half_of_the_bonds_to_the_leader() -> None:
-    """P-55: the other half, with the remainder, and the losers' locks go to the voters; that of Unavailable is its own business."""
+    """P-55: the other half, with the remainder, and the losers' locks go to the voters; not Unavailable's."""
     tally = replace(revealed(70, 20, 10), committed_wei=Wei(105))
     split = spoils(Ruling.STANDS, tally, bond_wei=7, filers=3, struck_wei=0, is_claim=True)
 
