@@ -42,8 +42,11 @@ def auditor(config: Config, progress: Progress = silent, align_limit: int | None
     )
 
 
-def ledger_verifier(config: Config, fetch_seconds: float, progress: Progress = silent) -> LedgerVerifier:
-    """Of the whole ledger; needs no account. It remembers in the home folder what it has verified."""
+def ledger_verifier(config: Config, fetch_seconds: float | None, progress: Progress = silent) -> LedgerVerifier:
+    """Of the whole ledger; needs no account. It remembers in the home folder what it has verified.
+
+    fetch_seconds: for each file of a model; None: models are not looked at.
+    """
     from dataclasses import replace
 
     from dlbc.adapters.signatures import recover_signer
@@ -51,7 +54,8 @@ def ledger_verifier(config: Config, fetch_seconds: float, progress: Progress = s
     from dlbc.roles.ledger_models import ModelLook
 
     log = bootstrap.ledger_log(config)
-    look = ModelLook(replace(bootstrap.auditor(config), fetch_seconds=fetch_seconds))
+    auditor = None if fetch_seconds is None else replace(bootstrap.auditor(config), fetch_seconds=fetch_seconds)
+    look = None if auditor is None else ModelLook(auditor)
     file = config.home / "auditor" / f"ledger-{log.chain_id}-{log.market}.json"
     return LedgerVerifier(log, recover_signer, look, file, progress)
 

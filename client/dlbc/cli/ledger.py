@@ -84,7 +84,7 @@ def verify(settings: Settings, models: bool, score: bool, from_genesis: bool, pa
     depth = Depth.SCORE if score else Depth.MODEL if models else Depth.CHAIN
     began = time.monotonic()
     with render.ProgressLines(after=2.0) as progress:
-        verifier = bootstrap.ledger_verifier(settings.config(), patience, progress)
+        verifier = bootstrap.ledger_verifier(settings.config(), patience if depth else None, progress)
         report = verifier.verify(depth, from_genesis=from_genesis)
     seconds = time.monotonic() - began
     if settings.json:
@@ -147,7 +147,7 @@ def _show(report: LedgerReport, depth: Depth, seconds: float) -> None:
             f"Signed by wallets that are contracts, which do not confirm it any more (the chain did when it took the "
             f"claim): {len(report.unconfirmed)} blocks, among them {heights}."
         )
-    if depth > depth.CHAIN and report.holds:
+    if depth and report.holds:
         _show_models(report, depth)
     click.echo("The ledger holds." if report.holds else "The ledger does NOT hold.")
 
@@ -166,7 +166,7 @@ def _show_wrong(report: LedgerReport) -> None:
 
 def _show_models(report: LedgerReport, depth: Depth) -> None:
     held = sum(count for reached, count in report.depths.items() if reached >= depth)
-    what = "were scored again and hold" if depth > depth.MODEL else "are what their blocks say"
+    what = "are what their blocks say" if depth.label == "model" else "were scored again and hold"
     click.echo(f"{held} of {report.blocks} models {what}; {report.models} were looked at now.")
     if report.missing:
         render.table(
