@@ -132,7 +132,8 @@ class DisputeOutcome:
 def account_for(stage: Stage, seen: Seen, started: float) -> DisputeOutcome:
     """Reads the chain's books back and holds them against the rules; adds to the promises of `seen`."""
     network, chain, pool, promises = stage.network, stage.chain, stage.pool, seen.promises
-    known = {address: name for name, address in seen.address.items()} | {chain.market: MARKET, pool.address: POOL}
+    known: dict[str, str] = {address: name for name, address in seen.address.items()}
+    known |= {chain.market: MARKET, pool.address: POOL}
     calls = read_books(network.rpc_url, known, network.deployment_block)
     story = _story(stage, seen, calls)
     expected, found = movements(story), flows_of(calls)
