@@ -79,7 +79,7 @@ def verify(settings: Settings, models: bool, score: bool, from_genesis: bool, pa
     """
     from dlbc import bootstrap
     from dlbc.cli.audit import EXIT_FAILED
-    from dlbc.roles.ledger import Depth
+    from dlbc.core.ledger_memory import Depth
 
     depth = Depth.SCORE if score else Depth.MODEL if models else Depth.CHAIN
     began = time.monotonic()

@@ -38,7 +38,7 @@ def from_record(kind: type[Value], record: object) -> Value:
     """
     if not isinstance(record, Mapping):
         raise BadInput(f"{kind.__name__}: expected a table, found {type(record).__name__}")
-    hints = _hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]  # mypy doubts that every class can be hashed
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if names != set(record):
         raise BadInput(f"{kind.__name__}: expected the entries {sorted(names)}, found {sorted(map(str, record))}")
@@ -59,7 +59,7 @@ def hex_bytes(text: object, name: str, length: int | None = None) -> bytes:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 

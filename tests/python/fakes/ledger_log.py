@@ -75,7 +75,7 @@ class FakeLedgerLog:
         return self.wallets.get(claim.proof.miner)
 
     def _hash(self, number: int) -> Hash32:
-        return keccak(f"{number} {number >= self.forked_from}".encode())
+        return keccak(f"{number} {self.forked_from if number >= self.forked_from else ''}".encode())
 
     def _all(self) -> list[Logged]:
         state, told = self.market_state, []
