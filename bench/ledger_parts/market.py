@@ -15,9 +15,9 @@ from pathlib import Path
 from dlbc.adapters.keys import KeystoreKeys
 from dlbc.core import proofs, scoring
 from dlbc.core.hashing import keccak
-from dlbc.core.types import METRIC_TOP1, ZERO_HASH, Claim, Hash32, Locator, TestSet, TrainingProof, Wei
+from dlbc.core.types import METRIC_TOP1, ZERO_HASH, Claim, Hash32, Locator, TestSet, TrainingProof
 from eth_account import Account
-from miner_parts.market import ETHER, TERMS, Call, Market, Node
+from miner_parts.market import TERMS, Call, Market, Node
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "python" / "contract"))
 
@@ -40,7 +40,7 @@ TEST_SET = TestSet(
     metric=METRIC_TOP1,
     labels_root=scoring.label_root(LABELS),
 )
-BLOCK_TERMS = replace(TERMS, train_seconds=3_600, bounty_wei=Wei(ETHER // 100), deposit_wei=Wei(ETHER // 100))
+BLOCK_TERMS = replace(TERMS, train_seconds=3_600)
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,9 @@ class Ledger:
         """So many more."""
         for first in range(0, blocks, WAVE):
             self._wave(min(WAVE, blocks - first))
+        found = self.market.chain().head()[0]
+        if found != self._posted:
+            raise SystemExit(f"expected a ledger of {self._posted} blocks, found {found}: some transaction failed")
 
     def _wave(self, count: int) -> None:
         market, terms = self.market, BLOCK_TERMS
