@@ -60,9 +60,10 @@ class DisputeDemo:
         self._runner_up(first)
         refutation = self._refute(second)
         self._settle_second(second)
-        audits, ledger = self._go_home((first, second))
+        ledger = self._go_home()
         self._view.stage("every transaction is read back from the chain and held against the rules")
-        seen = Seen(self._address, before, claimed, checks, refutation, audits, ledger, self._promises)
+        tasks = (first, second)
+        seen = Seen(tasks, self._address, before, claimed, checks, refutation, ledger, self._promises)
         return account_for(self._stage, seen, self._started)
 
     # ------------------------------------------------------------------ before: stakes, tasks, models
@@ -192,21 +193,18 @@ class DisputeDemo:
 
     # ------------------------------------------------------------------ afterwards
 
-    def _go_home(self, tasks: tuple[TaskId, ...]) -> tuple[dict[TaskId, dict[str, Any]], dict[str, Any]]:
-        """The last money arrives, the daemons end, and a stranger verifies what they left. (audits, ledger)."""
+    def _go_home(self) -> dict[str, Any]:
+        """The last money arrives, the daemons end, and a stranger verifies what they left. Returns the ledger's report."""
         self._view.stage("an hour later the daemons bring home what is theirs; their stakes stay at work")
         self._stage.network.advance_time(seconds=MONEY_SECONDS)
         self._stage.until(self._is_everybody_paid, "everybody's money")
         self._stage.finish(self._watch)
         self._stage.end_all()
-        self._view.stage("a stranger, with nothing but addresses, audits both tasks and verifies the whole ledger")
-        ledger = self._stage.start_stranger("ledger", "ledger", "verify", "--models", "--json")
-        audits = {
-            task_id: self._stage.start_stranger(f"audit-{task_id}", "audit", str(task_id), "--json", who="stranger")
-            for task_id in tasks
-        }
-        reports = {task_id: self._finish_audit(audit) for task_id, audit in audits.items()}
-        return reports, self._stage.finish(ledger, AUDIT_SECONDS, codes=(0, 4)).answer()
+        self._view.stage(
+            "a stranger, with nothing but addresses, verifies the whole ledger and scores both models again"
+        )
+        ledger = self._stage.start_stranger("ledger", "ledger", "verify", "--score", "--json", who="stranger")
+        return self._stage.finish(ledger, AUDIT_SECONDS, codes=(0, 4)).answer()
 
     def _is_everybody_paid(self) -> bool:
         chain, pool = self._chain, self._pool
@@ -278,13 +276,6 @@ class DisputeDemo:
     def _start(self, account: str, name: str, *arguments: str) -> Actor:
         """One command with --json."""
         return self._stage.start(name, account, *arguments, "--json", who=account)
-
-    def _finish_audit(self, audit: Actor) -> dict[str, Any]:
-        """The report, which is shown."""
-        report = self._stage.finish(audit, AUDIT_SECONDS, (0, 4)).answer()
-        told = {"event": "audited", "task_id": report["taskId"], "failed": ", ".join(failing(report))}
-        self._view.event(audit.who, told)
-        return report
 
     def _promise(self, what: str, is_kept: bool) -> None:
         self._promises[what] = is_kept

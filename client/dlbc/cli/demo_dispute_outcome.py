@@ -46,12 +46,12 @@ GAS_LIMITS = {
 class Seen:
     """What the script saw while it was played."""
 
+    tasks: tuple[TaskId, TaskId]
     address: Mapping[str, Address]
     before: Mapping[str, int]  # balances
     claimed: tuple[int, int]  # by the over-claimer: (right, samples)
     checks: list[dict[str, Any]]  # of the evidence against the false claim
     refutation: dict[str, Any]
-    audits: Mapping[TaskId, dict[str, Any]]
     ledger: dict[str, Any]
     promises: dict[str, bool]
 
@@ -140,8 +140,9 @@ def account_for(stage: Stage, seen: Seen, started: float) -> DisputeOutcome:
     gas, gas_wei = gas_of(calls), _gas_wei(calls)
     everybody = (*PEOPLE, MARKET, POOL)
     paid, received = ({name: side(found, name) for name in everybody} for side in (paid_by, received_by))
-    rows = [task_row(chain, task_id, audit) for task_id, audit in seen.audits.items()]
-    case = pool.case(case_id(next(iter(seen.audits)), 0, seen.address[OVERCLAIMER]))
+    wrong = {finding["taskId"] for name in ("wrong", "unavailable") for finding in seen.ledger[name]}
+    rows = [task_row(chain, task_id, {"audit": "fail" if task_id in wrong else "pass"}) for task_id in seen.tasks]
+    case = pool.case(case_id(seen.tasks[0], 0, seen.address[OVERCLAIMER]))
     money = differences(flows(expected), found)
     for difference in money:
         stage.view.event("books", {"event": "books_differ", "what": difference})
@@ -152,14 +153,13 @@ def account_for(stage: Stage, seen: Seen, started: float) -> DisputeOutcome:
     promises["the vote falls as the ballots say"] = case.ruling is ruling_of(story) is Ruling.FALLS
     promises["a refutation is sent once"] = refuted_by == (seen.refutation["refuter"],)
     promises["gas stays within its limits"] = all(gas.get(name, 0) <= most for name, most in GAS_LIMITS.items())
-    promises["the honest miner wins both tasks, and both audits pass"] = all(
+    promises["the honest miner wins both tasks, with models that pass their audits"] = all(
         (row["phase"], row["winner"], row["audit"]) == ("Settled", honest, "pass") for row in rows
     )
-    promises["the ledger has both, with their models, and holds"] = (
-        seen.ledger["blocks"],
+    promises["the ledger has both, scored again, and holds"] = (
         seen.ledger["verified"],
-        seen.ledger["unavailable"],
-    ) == (2, True, [])
+        seen.ledger["depths"],
+    ) == (True, {"score": 2})
     promises["every payment is what the rules say"] = not money
     promises["auditors share the fees by their stakes"] = are_dividends_right(story)
     promises["every account owns what it had, less what it paid, more what it got"] = all(
@@ -201,10 +201,10 @@ def account_for(stage: Stage, seen: Seen, started: float) -> DisputeOutcome:
 def _story(stage: Stage, seen: Seen, calls: list[Call]) -> Story:
     """Who did what, from the chain's calls and logs."""
     chain, pool = stage.chain, stage.pool
-    tasks = [chain.task(task_id) for task_id in seen.audits]
+    tasks = [chain.task(task_id) for task_id in seen.tasks]
     prizes = [Prize(task.bounty_wei, task.bond_wei, task.deposit_wei) for task in tasks]
     stakes = {call.sender: call.value_wei for call in calls if call.has_succeeded and call.name == "stake"}
-    case = case_id(next(iter(seen.audits)), 0, seen.address[OVERCLAIMER])
+    case = case_id(seen.tasks[0], 0, seen.address[OVERCLAIMER])
     names = {address: name for name, address in seen.address.items()}
     return Story(
         requester=REQUESTER,
