@@ -194,15 +194,13 @@ class DisputeDemo:
     # ------------------------------------------------------------------ afterwards
 
     def _go_home(self) -> dict[str, Any]:
-        """The last money arrives, the daemons end, and a stranger verifies what they left. Returns the ledger's report."""
+        """The last money arrives, the daemons end, and a stranger verifies what they left: the ledger's report."""
         self._view.stage("an hour later the daemons bring home what is theirs; their stakes stay at work")
         self._stage.network.advance_time(seconds=MONEY_SECONDS)
         self._stage.until(self._is_everybody_paid, "everybody's money")
         self._stage.finish(self._watch)
         self._stage.end_all()
-        self._view.stage(
-            "a stranger, with nothing but addresses, verifies the whole ledger and scores both models again"
-        )
+        self._view.stage("a stranger, with nothing but addresses, verifies the ledger and scores both models again")
         ledger = self._stage.start_stranger("ledger", "ledger", "verify", "--score", "--json", who="stranger")
         return self._stage.finish(ledger, AUDIT_SECONDS, codes=(0, 4)).answer()
 
