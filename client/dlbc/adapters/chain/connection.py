@@ -9,7 +9,7 @@ from typing import Any
 from dlbc.adapters.chain import abi, codec
 from dlbc.adapters.chain.errors import refusal
 from dlbc.adapters.chain.fees import allowed, read_fees
-from dlbc.adapters.chain.logs import Limit, read_logs
+from dlbc.adapters.chain.logs import Limit, read_logs, read_mixed_logs
 from dlbc.adapters.chain.outcomes import Mined
 from dlbc.adapters.chain.rpc import Rpc, RpcError
 from dlbc.adapters.chain.transactions import FREELY, Sender, Sending
@@ -39,7 +39,8 @@ class Connection:
         self.rpc = rpc
         self.keys = keys
         self._places = places
-        self._first_block = first_block
+        self.first_block = first_block
+        """Of the deployment: no log is older."""
         self._expected_chain_id = expected_chain_id
         self._mining_deadline = mining_deadline
         self._sending = sending
@@ -159,7 +160,17 @@ class Connection:
         """
         kind, last = abi.load(contract).events[event], self.quantity("eth_blockNumber")
         try:
-            yield from read_logs(self.rpc, self._limit, address, kind, indexed, self._first_block, last)
+            yield from read_logs(self.rpc, self._limit, address, kind, indexed, self.first_block, last)
+        except RpcError as error:
+            raise self.refused("eth_getLogs", error) from error
+
+    def mixed_logs(
+        self, kinds: Mapping[Address, Sequence[abi.Event]], first: int, last: int
+    ) -> Iterator[tuple[abi.Event, dict[str, Any]]]:
+        """Logs of several events in these blocks, in the order in which they happened, read as they are consumed."""
+        _ = self.chain_id
+        try:
+            yield from read_mixed_logs(self.rpc, self._limit, kinds, first, last)
         except RpcError as error:
             raise self.refused("eth_getLogs", error) from error
 
