@@ -19,7 +19,7 @@ from dlbc.core.report import Checks
 from dlbc.core.types import BlockHeader, Hash32, Wei
 from dlbc.ports import Exports
 from dlbc.roles.artifacts import file_sha256, write_atomically
-from dlbc.roles.models import Models, OpenedModel, architecture_file, check_same
+from dlbc.roles.models import Models, OpenedModel, architecture_file, check_same, writing
 from dlbc.roles.reporting import lineage
 
 FOLDER_FILES = (CONFIG, WEIGHTS, LOADER, CARD)
@@ -59,8 +59,8 @@ class Exporter:
         Raises Refused for a folder with anything else in it, or with changed files.
         """
         texts = self._texts(model)
-        place = output.resolve()
-        try:
+        with writing(output):
+            place = _resolved(output)
             if place.exists():
                 _check_folder(output, place, texts)
                 self._fill(model, place, texts)
@@ -73,14 +73,12 @@ class Exporter:
                     unfinished.rename(place)
                 finally:
                     _clear(unfinished)
-        except OSError as error:
-            raise Refused(f"{output} can't be written: {error.strerror or error}") from error
-        return [_written(output / name) for name in FOLDER_FILES]
+            return [_written(output / name) for name in FOLDER_FILES]
 
     def onnx(self, model: OpenedModel, output: Path) -> list[Written]:
         """One ONNX file, made of the verified weights. Raises Refused if another file has its name."""
         self.exports.check_onnx(model.manifest.architecture)
-        try:
+        with writing(output):
             if output.exists() and not output.is_file():
                 raise Refused(f"{output} is a folder; name a file")
             data = self._converted(model)
@@ -88,9 +86,7 @@ class Exporter:
                 check_same(output, sha256(data))
             else:
                 write_atomically(output, [data])
-        except OSError as error:
-            raise Refused(f"{output} can't be written: {error.strerror or error}") from error
-        return [_written(output)]
+            return [_written(output)]
 
     def verify(self, model: OpenedModel, file: Path) -> Checks:
         """Whether a safetensors file, a pulled folder's, or an ONNX file is the settled model."""
@@ -195,6 +191,13 @@ class Exporter:
         is_same = found.rest == ours.rest
         checks.that("graph", is_same, graph, "it is" if is_same else f"another one, made by {found.producer}")
         return checks
+
+
+def _resolved(output: Path) -> Path:
+    try:
+        return output.resolve()
+    except RuntimeError as error:  # how pathlib tells a link that leads to itself
+        raise Refused(f"{output} can't be written: it is a link to itself") from error
 
 
 def _check_folder(output: Path, place: Path, texts: Mapping[str, bytes]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,39 +99,38 @@ class Models:
         The architecture goes to `output` with the suffix .json: the weights alone do not say what module they fill.
         Pulled again, what is there stays; files that are not this model's are left alone. Raises Refused then.
         """
-        if output.is_dir():
-            raise Refused(f"{output} is a folder; name a file in it, or say --format huggingface for a whole folder")
-        described = architecture_file(output)
-        if described == output or (described.exists() and not _is_architecture(described)):
-            raise Refused(f"{described} would be overwritten and is no architecture; name another file for the weights")
-        size = self.pull_weights(model, output)
-        try:
+        with writing(output):
+            if output.is_dir():
+                raise Refused(f"{output} is a folder; name a file in it, or say --format huggingface for a folder")
+            described = architecture_file(output)
+            if described == output or (described.exists() and not _is_architecture(described)):
+                raise Refused(
+                    f"{described} would be overwritten and is no architecture; name another file for the weights"
+                )
+            size = self.pull_weights(model, output)
             write_atomically(described, [to_bytes(architecture_to_json(model.manifest.architecture))])
-        except OSError as error:
-            raise Refused(f"{described} can't be written: {error.strerror}") from error
         return size
 
     def pull_weights(self, model: OpenedModel, output: Path) -> int:
         """As `pull`, without the architecture."""
         partial = output.with_name(output.name + ".unverified")
         limit = model.manifest.model_bytes
-        try:
+        with writing(output):
             if output.exists():
                 check_same(output, model.model_hash)
                 self.trainer.check_model(output, model.manifest.architecture, max_bytes=limit)
                 return output.stat().st_size
-            write_atomically(partial, self._fetch(model))
-            found = file_sha256(partial)
-            if found != model.model_hash:
-                raise VerificationFailed(f"model: expected sha256 {model.model_hash.hex()}, found {found.hex()}")
-            self.trainer.check_model(partial, model.manifest.architecture, max_bytes=limit)
-            partial.replace(output)
-        except OSError as error:
-            raise Refused(f"{output} can't be written: {error.strerror}") from error
-        finally:
-            with suppress(OSError):  # where there is no such folder, there is no such file
-                partial.unlink(missing_ok=True)
-        return output.stat().st_size
+            try:
+                write_atomically(partial, self._fetch(model))
+                found = file_sha256(partial)
+                if found != model.model_hash:
+                    raise VerificationFailed(f"model: expected sha256 {model.model_hash.hex()}, found {found.hex()}")
+                self.trainer.check_model(partial, model.manifest.architecture, max_bytes=limit)
+                partial.replace(output)
+            finally:
+                with suppress(OSError):  # where there is no such folder, there is no such file
+                    partial.unlink(missing_ok=True)
+            return output.stat().st_size
 
     def verify_file(self, model: OpenedModel, file: Path) -> Checks:
         """Whether a local file is the settled model: digest, architecture, limits and the miner's mark."""
@@ -180,6 +179,15 @@ class Models:
 def architecture_file(weights: Path) -> Path:
     """Where `Models.pull` writes the architecture of these weights."""
     return weights.with_suffix(".json")
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """What the file system refuses becomes one sentence about `output`."""
+    try:
+        yield
+    except OSError as error:
+        raise Refused(f"{output} can't be written: {error.strerror or error}") from error
 
 
 def check_same(file: Path, expected: Hash32) -> None:

@@ -59,15 +59,16 @@ def read_onnx(data: bytes) -> OnnxFile:
         raise VerificationFailed(f"ONNX file: expected a graph, found none in {len(data)} bytes")
     tensors: dict[str, bytes] = {}
     for tensor in model.graph.initializer:
+        name = _text(tensor.name)
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise VerificationFailed(f"ONNX file: expected all weights in it, found {_shown(tensor.name)} elsewhere")
-        if tensor.name in tensors:
-            raise VerificationFailed(f"ONNX file: expected each weight once, found {_shown(tensor.name)} twice")
-        tensors[tensor.name] = tensor.SerializeToString(deterministic=True)
-    about = {entry.key: entry.value for entry in model.metadata_props}
-    producer = f"{model.producer_name} {model.producer_version}"
+            raise VerificationFailed(f"ONNX file: expected all weights in it, found {_shown(name)} elsewhere")
+        if name in tensors:
+            raise VerificationFailed(f"ONNX file: expected each weight once, found {_shown(name)} twice")
+        tensors[name] = tensor.SerializeToString(deterministic=True)
+    about = {_text(entry.key): _text(entry.value) for entry in model.metadata_props}
+    producer = _shown(f"{_text(model.producer_name)} {_text(model.producer_version)}")
     del model.graph.initializer[:], model.metadata_props[:]
-    return OnnxFile(tensors, about, model.SerializeToString(deterministic=True), _shown(producer))
+    return OnnxFile(tensors, about, model.SerializeToString(deterministic=True), producer)
 
 
 def _converted(weights: Mapping[str, Any], architecture: Architecture) -> Any:
@@ -116,6 +117,11 @@ def _forget_sources(graph: Any) -> None:
             for inner in (attribute.g, *attribute.graphs):
                 if inner.node:
                     _forget_sources(inner)
+
+
+def _text(value: str | bytes) -> str:
+    """Texts that are not UTF-8 come as bytes."""
+    return value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
 
 
 def _shown(text: str) -> str:

@@ -72,12 +72,8 @@ def test_loader__in_a_process_of_its_own__gives_the_scored_model_s_logits_to_the
     x = chance.standard_normal((SAMPLES, *architecture.input_shape), dtype=np.float32)
     np.save(tmp_path / "x.npy", x)
 
-    arguments = [
-        str(folder / "load.py"),
-        str(tmp_path / "x.npy"),
-        str(tmp_path / "y.npy"),
-        str(torch.get_num_threads()),
-    ]
+    paths = [str(path) for path in (folder / "load.py", tmp_path / "x.npy", tmp_path / "y.npy")]
+    arguments = [*paths, str(torch.get_num_threads())]
     ended = subprocess.run(
         [sys.executable, "-I", "-c", PROGRAM, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )

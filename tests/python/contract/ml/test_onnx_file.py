@@ -16,7 +16,7 @@ from dlbc.adapters.ml.exports import FileExports
 from dlbc.adapters.ml.families import initial_weights
 from dlbc.core.architecture import FAMILIES, Architecture, logits_shape, tensor_shapes
 from dlbc.core.errors import Refused, Usage, VerificationFailed
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
@@ -86,11 +86,8 @@ def test_onnx__any_family__says_what_it_is_and_holds_the_weights_by_name(files: 
     assert {node.domain for node in model.graph.node} == {""}
     assert {entry.key: entry.value for entry in model.metadata_props} == ABOUT
     assert "what the ledger records" in model.doc_string
-    for value, shape in (
-        (model.graph.input, architecture.input_shape),
-        (model.graph.output, logits_shape(architecture)),
-    ):
-        (only,) = value
+    shapes = (architecture.input_shape, logits_shape(architecture))
+    for (only,), shape in zip((model.graph.input, model.graph.output), shapes, strict=True):
         batch, *rest = only.type.tensor_type.shape.dim
         assert (batch.dim_param, [size.dim_value for size in rest]) == ("batch", list(shape))
     held = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -103,13 +100,8 @@ def test_onnx__any_family__says_what_it_is_and_holds_the_weights_by_name(files: 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_onnx__any_family__tells_nothing_of_the_machine_it_was_made_on(files: dict[str, bytes], family: str) -> None:
     """The exporter notes lines of source with their folders; a file that is passed on has none."""
-    for trace in (
-        str(Path(exports.__file__).parent).encode(),
-        b"site-packages",
-        str(Path.home()).encode() + b"/",
-        b".py",
-    ):
-        assert trace not in files[family]
+    for trace in (str(Path(exports.__file__).parent), "site-packages", f"{Path.home()}/", ".py"):
+        assert trace.encode() not in files[family]
 
 
 def test_onnx__the_same_model__gives_the_same_bytes(files: dict[str, bytes]) -> None:
@@ -168,7 +160,7 @@ def test_read_onnx__weights_kept_elsewhere__refused_and_nothing_is_opened(files:
     tensor.ClearField("raw_data")
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="../../../../etc/passwd")
-    with pytest.raises(VerificationFailed, match="expected all weights in it, found .* elsewhere"):
+    with pytest.raises(VerificationFailed, match=r"expected all weights in it, found .* elsewhere"):
         FileExports().read_onnx(model.SerializeToString())
 
 
@@ -183,7 +175,6 @@ def test_read_onnx__a_weight_twice_or_no_graph__refused(files: dict[str, bytes])
             FileExports().read_onnx(data)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(noise=st.binary(max_size=50), start=st.integers(0, 4000), length=st.integers(0, 50))
 def test_read_onnx__mutated_bytes__are_read_or_refused(
     files: dict[str, bytes], noise: bytes, start: int, length: int
@@ -192,8 +183,8 @@ def test_read_onnx__mutated_bytes__are_read_or_refused(
     good = files["mlp"]
     try:
         FileExports().read_onnx(good[:start] + noise + good[start + length :])
-    except VerificationFailed as error:
-        assert "\n" not in str(error)
+    except VerificationFailed:
+        return
 
 
 def test_check_onnx__package_missing__is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -250,8 +253,36 @@ def test_folder__fetch_fails__leaves_nothing(
     exporter.folder(model, out)
 
 
-def test_folder__killed_half_way__the_next_pull_starts_anew(exporter: Exporter, model: OpenedModel, out: Path) -> None:
-    """What a killed process could not clean up is recognised by its names."""
+def test_folder__process_killed__leaves_no_folder_and_the_next_pull_is_whole(
+    world: World, exporter: Exporter, model: OpenedModel, out: Path
+) -> None:
+    """SIGKILL while the weights arrive: nobody cleans up, and still nothing half stands under the name."""
+
+    class Fatal(MemoryStorage):
+        def fetch(self, locator: Any, *, max_bytes: int, timeout: float = 60.0) -> bytes:
+            if locator == model.claim.proof.sealed_model:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().fetch(locator, max_bytes=max_bytes, timeout=timeout)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads: the child makes none and ends
+        child = os.fork()
+    if child == 0:
+        try:
+            Exporter(Models(world.onlooker, Fatal(world.network), FakeTrainer()), FakeExports()).folder(model, out)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert [path.name for path in out.parent.iterdir()] == [".model.unfinished"]
+    exporter.folder(model, out)
+    assert [path.name for path in out.parent.iterdir()] == ["model"]
+    assert {file.name for file in out.iterdir()} == set(FOLDER_FILES)
+
+
+def test_folder__left_by_a_killed_pull__is_recognised_by_its_names(
+    exporter: Exporter, model: OpenedModel, out: Path
+) -> None:
+    """Whatever point it was killed at."""
     left = out.with_name(".model.unfinished")
     left.mkdir()
     for name in ("config.json", "model.safetensors.unverified", "model.safetensors.unverified.partial"):
