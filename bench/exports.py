@@ -1,0 +1,98 @@
+"""What converting a pulled model to ONNX costs: seconds and memory, for models of several sizes.
+
+    python bench/exports.py [--quick]      -> bench/results/exports.json
+
+Each model is converted in a process of its own. Its memory is what the process had at most beyond what it had after
+converting a tiny one, so that torch and onnx themselves are not counted; beside it, in sizes of the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from dlbc.adapters.ml.exports import FileExports
+from dlbc.adapters.ml.families import initial_weights
+from dlbc.adapters.ml.weights import check_model
+from dlbc.core.architecture import Architecture, stored_values
+
+RESULTS = Path(__file__).parent / "results" / "exports.json"
+TINY = Architecture("mlp", (4,), 2, ())
+MODELS = {
+    "digits mlp": Architecture("mlp", (1, 8, 8), 10, (256, 128)),
+    "fashion cnn": Architecture("cnn", (1, 28, 28), 10, (128,), (32, 64)),
+    "fashion resnet": Architecture("resnet", (1, 28, 28), 10, (), (16, 32, 64), (1, 1, 1)),
+    "fashion transformer": Architecture("transformer", (1, 28, 28), 10, (), width=64, heads=4, layers=2),
+    "mlp of 67 M values": Architecture("mlp", (8192,), 10, (8192,)),
+    "mlp of 268 M values": Architecture("mlp", (16384,), 10, (16384,)),
+}
+QUICK = 4
+
+
+def main() -> None:
+    """Measures each model and writes the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="only the models of the examples; nothing is written")
+    parser.add_argument("--one", choices=MODELS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measured(MODELS[options.one])))
+        return
+    found = {}
+    for name in list(MODELS)[: QUICK if options.quick else None]:
+        ran = subprocess.run([sys.executable, __file__, "--one", name], check=True, capture_output=True, text=True)
+        found[name] = json.loads(ran.stdout)
+        print(f"{name:<22} {found[name]['seconds']:6.1f} s  {found[name]['model_mb']:8.1f} MB model", end="  ")
+        print(f"{found[name]['memory_mb']:8.1f} MB memory")
+    if not options.quick:
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def measured(architecture: Architecture) -> dict[str, float]:
+    """One conversion, after a tiny one that has loaded the libraries."""
+    exports, size = FileExports(), 4 * stored_values(architecture)
+    with tempfile.TemporaryDirectory(prefix="dlbc-bench-") as folder:
+        file = Path(folder) / "model.safetensors"
+        writer = [sys.executable, "-c", _WRITE, str(file), next(n for n, a in MODELS.items() if a == architecture)]
+        subprocess.run(writer, check=True, cwd=Path(__file__).parent)
+        began = time.perf_counter()
+        exports.to_onnx(initial_weights(TINY, bytes(32)), TINY, {})
+        first, before = time.perf_counter() - began, peak_bytes()
+        began = time.perf_counter()
+        weights = check_model(file, architecture, max_bytes=size + 2**20)
+        data = exports.to_onnx(weights, architecture, {})
+        seconds = time.perf_counter() - began
+    memory = peak_bytes() - before
+    return {
+        "values": stored_values(architecture),
+        "model_mb": round(size / 1e6, 2),
+        "onnx_mb": round(len(data) / 1e6, 2),
+        "seconds": round(seconds, 2),
+        "seconds_to_load_libraries": round(first, 2),
+        "memory_mb": round(memory / 1e6, 1),
+        "memory_in_models": round(memory / size, 2),
+    }
+
+
+# In another process: making the weights takes more memory than converting them does.
+_WRITE = """
+import sys
+from pathlib import Path
+from exports import MODELS, initial_weights, save_model
+save_model(initial_weights(MODELS[sys.argv[2]], bytes(32)), Path(sys.argv[1]))
+"""
+
+
+def peak_bytes() -> int:
+    """The most memory this process has had."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+if __name__ == "__main__":
+    main()
