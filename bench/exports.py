@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from dlbc.adapters.ml.exports import FileExports
 from dlbc.adapters.ml.families import initial_weights
-from dlbc.adapters.ml.weights import check_model
+from dlbc.adapters.ml.weights import check_model, save_model
 from dlbc.core.architecture import Architecture, stored_values
 
 RESULTS = Path(__file__).parent / "results" / "exports.json"
@@ -39,35 +38,34 @@ def main() -> None:
     """Measures each model and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="only the models of the examples; nothing is written")
-    parser.add_argument("--one", choices=MODELS, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=2, metavar=("NAME", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measured(MODELS[options.one])))
+        name, file = options.one
+        print(json.dumps(measured(MODELS[name], Path(file))))
         return
     found = {}
     for name in list(MODELS)[: QUICK if options.quick else None]:
-        ran = subprocess.run([sys.executable, __file__, "--one", name], check=True, capture_output=True, text=True)
-        found[name] = json.loads(ran.stdout)
+        with tempfile.TemporaryDirectory(prefix="dlbc-bench-") as folder:
+            file = Path(folder) / "model.safetensors"
+            save_model(initial_weights(MODELS[name], bytes(32)), file)
+            command = [sys.executable, __file__, "--one", name, str(file)]
+            found[name] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
         print(f"{name:<22} {found[name]['seconds']:6.1f} s  {found[name]['model_mb']:8.1f} MB model", end="  ")
         print(f"{found[name]['memory_mb']:8.1f} MB memory")
     if not options.quick:
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def measured(architecture: Architecture) -> dict[str, float]:
+def measured(architecture: Architecture, file: Path) -> dict[str, float]:
     """One conversion, after a tiny one that has loaded the libraries."""
     exports, size = FileExports(), 4 * stored_values(architecture)
-    with tempfile.TemporaryDirectory(prefix="dlbc-bench-") as folder:
-        file = Path(folder) / "model.safetensors"
-        writer = [sys.executable, "-c", _WRITE, str(file), next(n for n, a in MODELS.items() if a == architecture)]
-        subprocess.run(writer, check=True, cwd=Path(__file__).parent)
-        began = time.perf_counter()
-        exports.to_onnx(initial_weights(TINY, bytes(32)), TINY, {})
-        first, before = time.perf_counter() - began, peak_bytes()
-        began = time.perf_counter()
-        weights = check_model(file, architecture, max_bytes=size + 2**20)
-        data = exports.to_onnx(weights, architecture, {})
-        seconds = time.perf_counter() - began
+    began = time.perf_counter()
+    exports.to_onnx(initial_weights(TINY, bytes(32)), TINY, {})
+    first, before = time.perf_counter() - began, peak_bytes()
+    began = time.perf_counter()
+    data = exports.to_onnx(check_model(file, architecture, max_bytes=size + 2**20), architecture, {})
+    seconds = time.perf_counter() - began
     memory = peak_bytes() - before
     return {
         "values": stored_values(architecture),
@@ -80,18 +78,10 @@ def measured(architecture: Architecture) -> dict[str, float]:
     }
 
 
-# In another process: making the weights takes more memory than converting them does.
-_WRITE = """
-import sys
-from pathlib import Path
-from exports import MODELS, initial_weights, save_model
-save_model(initial_weights(MODELS[sys.argv[2]], bytes(32)), Path(sys.argv[1]))
-"""
-
-
 def peak_bytes() -> int:
-    """The most memory this process has had."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """The most memory this program has had; what rusage tells may be that of the process it was started by."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
 
 
 if __name__ == "__main__":

@@ -38,19 +38,20 @@ def write_onnx(weights: Mapping[str, Any], architecture: Architecture, about: Ma
         model.doc_string = DOCSTRING
         for key in sorted(about):
             model.metadata_props.add(key=key, value=about[key])
-        checker.check_model(model, full_check=True)
+        data: bytes = model.SerializeToString(deterministic=True)
+        del model  # checking takes copies of its own
+        checker.check_model(data, full_check=True)
     except (torch.onnx.OnnxExporterError, checker.ValidationError, shape_inference.InferenceError) as error:
         raise Refused(
             f"torch {torch.__version__} and onnx {onnx.__version__} can't convert this model "
             f"({(str(error).strip() or 'no reason given').splitlines()[0][:200]}); pull it with --format safetensors"
         ) from error
-    data: bytes = model.SerializeToString(deterministic=True)
     return data
 
 
 def read_onnx(data: bytes) -> OnnxFile:
     """See ports.Exports. Nothing is loaded from beside the file, and no tensor is unpacked."""
-    model = onnx.ModelProto()
+    model: Any = onnx.ModelProto()  # its methods have no types
     try:
         model.ParseFromString(data)
     except DecodeError as error:
