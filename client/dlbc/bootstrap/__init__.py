@@ -21,7 +21,7 @@ from dlbc.bootstrap.keeping import keeper, market_keeper
 from dlbc.bootstrap.learning import FileData, check_strategy, trainer
 from dlbc.bootstrap.mining import miner, miner_disk, quota
 from dlbc.bootstrap.network import LOCAL_CHAIN_ID, WAITING_PAUSE, chain, chain_and_pool, ledger_log, pause, storage
-from dlbc.bootstrap.owning import detector, models, owner
+from dlbc.bootstrap.owning import detector, exporter, models, owner
 from dlbc.bootstrap.process import checkup, clock, devices, event_log, load_config, memory_bytes, watch
 from dlbc.bootstrap.requesting import channels, models_folder, requester, requester_daemon, requester_folder
 from dlbc.bootstrap.wallet import (
@@ -58,6 +58,7 @@ __all__ = [
     "disputer",
     "event_log",
     "examiner",
+    "exporter",
     "forget_password",
     "is_at_work",
     "journal",

@@ -12,16 +12,25 @@ if TYPE_CHECKING:
     from dlbc.adapters.keys import AskPassword
     from dlbc.roles.claiming import Owner
     from dlbc.roles.detecting import Detector
+    from dlbc.roles.exporting import Exporter
     from dlbc.roles.loop import Report
     from dlbc.roles.models import Models
     from dlbc.roles.outcome import Agree
 
 
-def models(config: Config) -> Models:
+def models(config: Config, progress: Progress = silent) -> Models:
     """The settled models of the configured market; needs no account."""
     from dlbc.roles.models import Models
 
-    return Models(bootstrap.chain(config), bootstrap.storage(config), bootstrap.trainer())
+    return Models(bootstrap.chain(config), bootstrap.storage(config), bootstrap.trainer(), progress=progress)
+
+
+def exporter(config: Config, progress: Progress = silent) -> Exporter:
+    """The same models in forms that other programs read."""
+    from dlbc.adapters.ml.exports import FileExports
+    from dlbc.roles.exporting import Exporter
+
+    return Exporter(bootstrap.models(config, progress), FileExports())
 
 
 def detector(config: Config, progress: Progress = silent) -> Detector:

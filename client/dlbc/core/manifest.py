@@ -18,6 +18,7 @@ from dlbc.core.architecture import (
 )
 from dlbc.core.errors import BadInput, VerificationFailed
 from dlbc.core.hashing import sha256
+from dlbc.core.license import check_license
 from dlbc.core.types import Hash32, Locator, Terms, Workload
 
 MAX_MANIFEST_BYTES = 1 << 20
@@ -77,6 +78,8 @@ class Manifest:
     shards: tuple[Shard, ...]
     tests: tuple[SealedTest, ...]
     model_bytes: int
+    license: str = ""
+    """SPDX identifier; "" if the requester names none. The bytes then have no such entry, so older ones stay valid."""
 
     @property
     def samples(self) -> int:
@@ -120,6 +123,7 @@ def manifest_to_bytes(manifest: Manifest) -> bytes:
             ],
             "limits": {"model_bytes": manifest.model_bytes},
             "metric": METRIC,
+            **({"license": manifest.license} if manifest.license else {}),
         }
     )
     manifest_from_bytes(data)
@@ -131,7 +135,7 @@ def manifest_from_bytes(data: bytes) -> Manifest:
     what = "manifest"
     value = canonical.from_bytes(data, what=what, max_bytes=MAX_MANIFEST_BYTES)
     keys = {"dlbc", "name", "architecture", "training", "data", "tests", "limits", "metric"}
-    canonical.table(value, keys, what=what)
+    canonical.table(value, keys | ({"license"} & value.keys()), what=what)
     canonical.whole(value["dlbc"], 1, 1, what=f"{what}: dlbc")
     if value["metric"] != METRIC:
         raise BadInput(f"{what}: metric: expected {METRIC!r}, found {str(value['metric'])[:40]!r}")
@@ -152,6 +156,7 @@ def manifest_from_bytes(data: bytes) -> Manifest:
         model_bytes=canonical.whole(
             limits["model_bytes"], weights, weights + MODEL_HEADER_BYTES, what=f"{what}: limits.model_bytes"
         ),
+        license=check_license(value["license"], what=f"{what}: license") if "license" in value else "",
     )
     if (value["data"]["samples"], value["data"]["bytes"]) != (manifest.samples, manifest.data_bytes):
         raise BadInput(

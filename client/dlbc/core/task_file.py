@@ -15,6 +15,7 @@ from typing import Any
 
 from dlbc.core.architecture import CLASSIFIERS, MAX_LAYERS, MAX_WIDTH, check_classifies
 from dlbc.core.errors import BadInput
+from dlbc.core.license import check_license
 from dlbc.core.types import PPM, Params, Wei
 from dlbc.core.units import parse_amount, parse_duration
 
@@ -53,6 +54,7 @@ class TaskFile:
     challenge_seconds: int
     min_score_ppm: int
     tolerance_ppm: int
+    license: str = ""  # of the winning model, an SPDX identifier; "" if none is named
 
 
 def parse_task_file(text: str | bytes) -> TaskFile:
@@ -66,7 +68,7 @@ def parse_task_file(text: str | bytes) -> TaskFile:
         raise BadInput(f"the task file is not UTF-8 text: byte {error.start} does not decode") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadInput(f"the task file is not valid TOML: {str(error)[:120] or 'nested too deeply'}") from None
-    _known("", root, {"name", "data", "model", "training", "money", "windows", "scoring"})
+    _known("", root, {"name", "license", "data", "model", "training", "money", "windows", "scoring"})
     data = _table(root, "data", {"source", "seed"})
     model = _table(root, "model", {"family", "hidden", "channels", "blocks", "width", "heads", "layers"})
     training = _table(root, "training", {"epochs", "batch", "learning_rate"})
@@ -109,6 +111,7 @@ def parse_task_file(text: str | bytes) -> TaskFile:
         challenge_seconds=window("challenge"),
         min_score_ppm=_share(scoring, "scoring", "min_score", 0, PPM),
         tolerance_ppm=_share(scoring, "scoring", "tolerance", 0, MAX_TOLERANCE_PPM, default=2_000),
+        license=check_license(root["license"], what="license") if "license" in root else "",
     )
 
 

@@ -28,6 +28,8 @@ _OWN_DATA = {
 _TEMPLATE = """\
 # A training task. Post it with: dlbc --account NAME task post {path}
 name = {name}
+# What the winning model may be used for, as an SPDX identifier. Left out, nobody is told anything.
+# license = "CC-BY-4.0"
 
 [data]
 # digits, fashion-mnist, or the path of an .npz file, seen from this file's folder, with x_train, y_train, x_test and

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,10 @@ from dlbc.core.manifest import Manifest
 from dlbc.core.proofs import key_hash, verify_slot_path
 from dlbc.core.report import Checks
 from dlbc.core.types import ZERO_ADDRESS, Address, Hash32, TaskId
-from dlbc.ports import Chain, Storage, Trainer
+from dlbc.ports import Chain, Progress, Storage, Trainer, silent
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_manifest, fetch_sealed, file_sha256, write_atomically
+
+_FETCHING = "fetching the model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Models:
     storage: Storage
     trainer: Trainer
     fetch_seconds: float = FETCH_SECONDS
+    progress: Progress = silent
 
     def settled(self, task_id: TaskId, round_index: int | None = None) -> OpenedModel:
         """The winner of a round. Raises Refused before it is settled."""
@@ -83,44 +88,49 @@ class Models:
 
         Raises Unavailable when nobody serves them, VerificationFailed when they are not what was promised.
         """
-        proof, limit = model.claim.proof, model.manifest.model_bytes
-        if key_hash(model.opening.seal_key) != proof.seal_key_hash:
-            raise VerificationFailed("sealing key: expected the one the proof binds, found another")
-        sealed = fetch_sealed(
-            self.storage, proof.sealed_model, model.opening.seal_key, max_bytes=limit, timeout=self.fetch_seconds
-        )
-        data = b"".join(sealed)
-        if sha256(data) != proof.model_hash:
-            raise VerificationFailed(f"model: expected sha256 {proof.model_hash.hex()}, found {sha256(data).hex()}")
-        return self.trainer.check_model(data, model.manifest.architecture, max_bytes=limit)
+        data = b"".join(self._fetch(model))
+        if sha256(data) != model.model_hash:
+            raise VerificationFailed(f"model: expected sha256 {model.model_hash.hex()}, found {sha256(data).hex()}")
+        return self.trainer.check_model(data, model.manifest.architecture, max_bytes=model.manifest.model_bytes)
 
     def pull(self, model: OpenedModel, output: Path) -> int:
-        """Writes the verified weights to `output` and returns their size; a failed check leaves `output` as it was.
+        """Writes the verified weights to `output` and returns their size; a failed check leaves nothing behind.
 
         The architecture goes to `output` with the suffix .json: the weights alone do not say what module they fill.
+        Pulled again, what is there stays; files that are not this model's are left alone. Raises Refused then.
         """
-        proof, opening = model.claim.proof, model.opening
-        described = architecture_file(output)
-        if described.exists() and not _is_architecture(described):
-            raise Refused(f"{described} would be overwritten and is no architecture; name another file for the weights")
-        if key_hash(opening.seal_key) != proof.seal_key_hash:
-            raise VerificationFailed("sealing key: expected the one the proof binds, found another")
+        with writing(output):
+            if output.is_dir():
+                raise Refused(f"{output} is a folder; name a file in it, or say --format huggingface for a folder")
+            described = architecture_file(output)
+            if described == output or (described.exists() and not _is_architecture(described)):
+                raise Refused(
+                    f"{described} would be overwritten and is no architecture; name another file for the weights"
+                )
+            size = self.pull_weights(model, output)
+            write_atomically(described, [to_bytes(architecture_to_json(model.manifest.architecture))])
+        return size
+
+    def pull_weights(self, model: OpenedModel, output: Path) -> int:
+        """As `pull`, without the architecture."""
         partial = output.with_name(output.name + ".unverified")
         limit = model.manifest.model_bytes
-        try:
-            write_atomically(partial, fetch_sealed(self.storage, proof.sealed_model, opening.seal_key, max_bytes=limit))
-            if file_sha256(partial) != proof.model_hash:
-                raise VerificationFailed(
-                    f"model: expected sha256 {proof.model_hash.hex()}, found {file_sha256(partial).hex()}"
-                )
-            self.trainer.check_model(partial, model.manifest.architecture, max_bytes=limit)
-            partial.replace(output)
-            write_atomically(described, [to_bytes(architecture_to_json(model.manifest.architecture))])
-        except OSError as error:
-            raise Refused(f"{output} can't be written: {error.strerror}") from error
-        finally:
-            partial.unlink(missing_ok=True)
-        return output.stat().st_size
+        with writing(output):
+            if output.exists():
+                check_same(output, model.model_hash)
+                self.trainer.check_model(output, model.manifest.architecture, max_bytes=limit)
+                return output.stat().st_size
+            try:
+                write_atomically(partial, self._fetch(model))
+                found = file_sha256(partial)
+                if found != model.model_hash:
+                    raise VerificationFailed(f"model: expected sha256 {model.model_hash.hex()}, found {found.hex()}")
+                self.trainer.check_model(partial, model.manifest.architecture, max_bytes=limit)
+                partial.replace(output)
+            finally:
+                with suppress(OSError):  # where there is no such folder, there is no such file
+                    partial.unlink(missing_ok=True)
+            return output.stat().st_size
 
     def verify_file(self, model: OpenedModel, file: Path) -> Checks:
         """Whether a local file is the settled model: digest, architecture, limits and the miner's mark."""
@@ -150,6 +160,16 @@ class Models:
             raise NotFound(f"the ledger has no model {model_hash.hex()}")
         return self.settled(record.task_id, record.round)
 
+    def _fetch(self, model: OpenedModel) -> Iterator[bytes]:
+        """The unsealed bytes, as far as they can be trusted before they are whole."""
+        proof, opening, limit = model.claim.proof, model.opening, model.manifest.model_bytes
+        if key_hash(opening.seal_key) != proof.seal_key_hash:
+            raise VerificationFailed("sealing key: expected the one the proof binds, found another")
+        chunks = fetch_sealed(
+            self.storage, proof.sealed_model, opening.seal_key, max_bytes=limit, timeout=self.fetch_seconds
+        )
+        return _counted(chunks, limit, self.progress)
+
     def _payload(self, model: OpenedModel) -> bytes:
         return watermark.payload(
             self.chain.chain_id, self.chain.market, model.task_id, model.round, model.miner, slot=0
@@ -159,6 +179,38 @@ class Models:
 def architecture_file(weights: Path) -> Path:
     """Where `Models.pull` writes the architecture of these weights."""
     return weights.with_suffix(".json")
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """What the file system refuses becomes one sentence about `output`."""
+    try:
+        yield
+    except OSError as error:
+        raise Refused(f"{output} can't be written: {error.strerror or error}") from error
+
+
+def check_same(file: Path, expected: Hash32) -> None:
+    """Raises Refused for anything at this place but a file with this sha256: it is somebody's, and stays as it is."""
+    if not file.is_file():
+        raise Refused(f"{file} is there already and is no file; name another one")
+    found = file_sha256(file)
+    if found != expected:
+        raise Refused(
+            f"{file} is there already with sha256 {found.hex()}, this pull's has {expected.hex()}; move it away or "
+            "name another file"
+        )
+
+
+def _counted(chunks: Iterable[bytes], most: int, progress: Progress) -> Iterator[bytes]:
+    """The same chunks; `most` is what there may be at most, a little more than there is."""
+    done = 0
+    progress(_FETCHING, 0, most)
+    for chunk in chunks:
+        done += len(chunk)
+        progress(_FETCHING, done, most)
+        yield chunk
+    progress(_FETCHING, most, most)
 
 
 def _is_architecture(file: Path) -> bool:

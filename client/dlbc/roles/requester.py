@@ -259,6 +259,7 @@ class Requester:
             shards=shards,
             tests=(SealedTest(sealed, len(plain), len(test.y)),),
             model_bytes=model_bytes_limit(architecture),
+            license=task.license,
         )
         data = manifest_to_bytes(manifest)
         locator = self.storage.add(data)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from conftest import Site
 from dlbc.core.types import TaskId
@@ -68,3 +73,20 @@ def test_model_verify__another_file__exit_code_4(site: Site, settled: TaskId) ->
         "sha256 of the weights",
         "architecture and limits",
     }
+
+
+def test_model_pull__every_form__verifies_and_computes(site: Site, settled: TaskId) -> None:
+    """The folder's own loader needs no client; folder and ONNX file are what the ledger records."""
+    task, folder, file = str(settled), site.folder / "pulled", site.folder / "pulled.onnx"
+    told = site.run("", "model", "pull", task, "-o", str(folder), "--format", "huggingface")
+    assert {Path(each["path"]).name for each in told["files"]} == {path.name for path in folder.iterdir()}
+    site.run("", "model", "pull", task, "-o", str(file), "--format", "onnx")
+    for target in (folder, file):
+        assert site.run("", "model", "verify", str(target), "--task", task)["verified"] is True
+    shape = json.loads((folder / "config.json").read_text())["architecture"]["input_shape"]
+    load = "import runpy, torch; model = runpy.run_path('load.py')['load']('.')"
+    program = f"{load}; print(tuple(model(torch.zeros(3, *{shape})).shape))"
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", program], cwd=folder, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert ended.stdout.strip() == "(3, 10)"

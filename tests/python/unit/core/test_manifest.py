@@ -120,6 +120,15 @@ def test_manifest_to_bytes__example__is_the_documented_form() -> None:
     assert json.dumps(expected, sort_keys=True, separators=(",", ":")).encode() == manifest_to_bytes(MANIFEST)
 
 
+def test_manifest_to_bytes__licence__has_an_entry_only_if_one_is_named() -> None:
+    """Manifests that were posted before there was such an entry keep their bytes and hashes."""
+    assert b"license" not in manifest_to_bytes(MANIFEST)
+    licensed = replace(MANIFEST, license="CC-BY-4.0")
+    assert value_of(licensed) == {**value_of(), "license": "CC-BY-4.0"}
+    assert licensed == manifest_from_bytes(manifest_to_bytes(licensed))
+    assert manifest_from_bytes(manifest_to_bytes(MANIFEST)).license == ""
+
+
 def test_manifest_to_bytes__out_of_bounds__refused_before_it_is_posted() -> None:
     """A requester can't make a manifest that a miner would refuse."""
     with pytest.raises(BadInput, match=r"manifest: training\.epochs"):
@@ -199,6 +208,10 @@ HUGE = b"9" * 5000
         pytest.param(spoil("name", value="hidden\u200b"), id="invisible space in the name"),
         pytest.param(spoil("name", value="line\u2028break"), id="line separator in the name"),
         pytest.param(spoil("name", value=" digits"), id="space before the name"),
+        pytest.param(spoil("license", value=""), id="empty licence"),
+        pytest.param(spoil("license", value="all rights reserved"), id="licence no identifier"),
+        pytest.param(spoil("license", value=5), id="licence a number"),
+        pytest.param(spoil("license", value={"spdx": "MIT" * 9_000}), id="licence a table"),
         pytest.param(spoil("metric", value="auc"), id="metric"),
         pytest.param(spoil("metric", value=[]), id="metric a list"),
         pytest.param(spoil("architecture", value="resnet"), id="architecture a text"),

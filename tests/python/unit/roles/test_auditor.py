@@ -267,13 +267,9 @@ def test_audit__difficulty_misstated__fails_by_name(world: World, settled: TaskI
     assert {"difficulty"} <= failing(world.auditor().audit(settled))
 
 
-def test_pull__bytes_not_the_recorded_model__leaves_the_output_alone(
-    world: World, settled: TaskId, tmp_path: Path
-) -> None:
-    """A model that fails its digest is never written over a good file, and no half file stays behind."""
+def test_pull__bytes_not_the_recorded_model__writes_nothing(world: World, settled: TaskId, tmp_path: Path) -> None:
+    """A model that fails its digest is never written, and no half file stays behind."""
     output = tmp_path / "out" / "model.safetensors"
-    output.parent.mkdir()
-    output.write_bytes(b"precious")
     models = world.models()
     model = models.settled(settled)
     forged = replace(
@@ -281,8 +277,7 @@ def test_pull__bytes_not_the_recorded_model__leaves_the_output_alone(
     )
     with pytest.raises(VerificationFailed, match="model: expected sha256"):
         models.pull(forged, output)
-    assert [path.name for path in output.parent.iterdir()] == ["model.safetensors"]
-    assert output.read_bytes() == b"precious"
+    assert list(output.parent.iterdir()) == []
 
 
 def test_pull__settled_task__writes_the_recorded_model_and_verifies_it(

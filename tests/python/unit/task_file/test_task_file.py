@@ -57,6 +57,15 @@ def test_parse__template__gives_every_setting() -> None:
     assert expected == parse_task_file(GOOD)
 
 
+def test_parse__licence__is_named_or_is_none() -> None:
+    """The template has it as a comment; an identifier is taken as it is, anything else refused by name."""
+    assert parse_task_file(GOOD).license == ""
+    named = replaced('# license = "CC-BY-4.0"', 'license = "CC-BY-4.0"')
+    assert parse_task_file(named).license == "CC-BY-4.0"
+    with pytest.raises(BadInput, match=r"^license: expected an SPDX identifier .* found 'MIT or so'$"):
+        parse_task_file(replaced('# license = "CC-BY-4.0"', 'license = "MIT or so"'))
+
+
 @pytest.mark.parametrize("source", ["digits", "fashion-mnist", "folder/my data.npz", 'we"ird\\.npz', "é☃.npz"])
 @pytest.mark.parametrize("family", CLASSIFIERS)
 def test_template__any_source__parses_back(source: str, family: str) -> None:
