@@ -91,7 +91,7 @@ def measure(folder: Path, blocks: int) -> dict[str, Any]:
     }
 
 
-def _timed(ledger: Ledger, file: Path | None, expected: int) -> dict[str, float]:
+def _timed(ledger: Ledger, file: Path | None, expected: int) -> dict[str, Any]:
     """One verification, of so many blocks that no earlier one has verified."""
     log = Web3Ledger(ledger.market.chain())
     began, cpu, node = time.perf_counter(), time.process_time(), ledger.node.cpu_seconds()
@@ -100,7 +100,7 @@ def _timed(ledger: Ledger, file: Path | None, expected: int) -> dict[str, float]
         "seconds": time.perf_counter() - began,
         "cpu_seconds": time.process_time() - cpu,
         "node_cpu_seconds": ledger.node.cpu_seconds() - node,
-        "checks": float(sum(report.done.values())),
+        "checks": sum(report.done.values()),
     }
     _insist(report, expected)
     return found
@@ -137,7 +137,7 @@ def _command_seconds(ledger: Ledger, folder: Path, blocks: int) -> float:
     return seconds
 
 
-def _rounded(run: dict[str, float]) -> dict[str, float]:
+def _rounded(run: dict[str, Any]) -> dict[str, Any]:
     return {name: round(value, 2) for name, value in run.items() if name.endswith("seconds")}
 
 

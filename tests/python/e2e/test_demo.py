@@ -52,11 +52,11 @@ def test_demo__digits__settles_two_tasks_and_leaves_the_promised_summary(tmp_pat
     assert not (tmp_path / "demo-out" / "home").exists()
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(900)
 def test_demo__dispute__daemons_strike_two_lies_and_every_wei_is_explained(tmp_path: Path) -> None:
     """Nobody types: one lie falls in a vote, one to a single transaction; losers pay winners, and no wei is lost."""
     process = demo(tmp_path, "--story", "dispute", "--json")
-    out, err = process.communicate(timeout=470)
+    out, err = process.communicate(timeout=880)
     assert process.returncode == 0, err[-3000:]
     told = json.loads((tmp_path / "demo-out" / "dispute.json").read_text())
     assert told == json.loads(out)
