@@ -8,7 +8,7 @@ from dlbc.bootstrap.auditing import auditor, auditor_daemon, disputer, examiner,
 from dlbc.bootstrap.devnet import devnet_down, devnet_status, devnet_up, local_network
 from dlbc.bootstrap.journals import is_at_work, journal, journal_if_there, reading_journal, role_folder
 from dlbc.bootstrap.keeping import keeper, market_keeper
-from dlbc.bootstrap.learning import FileData, check_strategy, trainer
+from dlbc.bootstrap.learning import FileData, check_strategy, scorer, trainer
 from dlbc.bootstrap.mining import miner, miner_disk, quota
 from dlbc.bootstrap.network import LOCAL_CHAIN_ID, WAITING_PAUSE, chain, chain_and_pool, pause, storage
 from dlbc.bootstrap.owning import detector, models, owner
@@ -71,6 +71,7 @@ __all__ = [
     "reporter",
     "requester",
     "role_folder",
+    "scorer",
     "staker",
     "storage",
     "trainer",

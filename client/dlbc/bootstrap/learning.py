@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dlbc.ports import Dataset, Trainer
+from dlbc import bootstrap
+from dlbc.ports import Dataset, Scorer, Trainer
 
 
 def trainer() -> Trainer:
@@ -12,6 +13,18 @@ def trainer() -> Trainer:
     from dlbc.adapters.ml.trainer import TorchTrainer
 
     return TorchTrainer()
+
+
+def scorer(
+    *, memory_bytes: int | None = None, seconds: float | None = None, begins_now: bool = False, stays: bool = True
+) -> Scorer:
+    """What reads and scores strangers' files, in a process without network. stays: for more than one request."""
+    from dlbc.adapters.scoring import ConfinedScorer, ScoringLimits
+
+    def tell(sentence: str) -> None:
+        bootstrap.event_log()("scoring_not_confined", why=sentence)
+
+    return ConfinedScorer(ScoringLimits(memory_bytes, seconds), begins_now=begins_now, stays=stays, tell=tell)
 
 
 def check_strategy(name: str) -> None:

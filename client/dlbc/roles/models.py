@@ -17,7 +17,7 @@ from dlbc.core.manifest import Manifest
 from dlbc.core.proofs import key_hash, verify_slot_path
 from dlbc.core.report import Checks
 from dlbc.core.types import ZERO_ADDRESS, Address, Hash32, TaskId
-from dlbc.ports import Chain, Storage, Trainer
+from dlbc.ports import Chain, Scorer, Storage
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_manifest, fetch_sealed, file_sha256, write_atomically
 
 
@@ -44,7 +44,7 @@ class Models:
 
     chain: Chain
     storage: Storage
-    trainer: Trainer
+    trainer: Scorer
     fetch_seconds: float = FETCH_SECONDS
 
     def settled(self, task_id: TaskId, round_index: int | None = None) -> OpenedModel:
