@@ -140,7 +140,7 @@ def judge_scoring(network: tuple[str, ...], *, has_no_writes: bool, has_no_child
     held = [*(["no files"] if has_no_writes else []), *(["no other programs"] if has_no_children else [])]
     if network:
         return ok("scoring", ", ".join([f"no network ({' and '.join(network)})", *held]))
-    todo = "audits work, with limits of memory and time only; Linux 3.17 or newer keeps models of strangers off the network"
+    todo = "audits work, within limits of memory and time; to confine them too, run them on Linux"
     return warning("scoring", ", ".join(["the network can't be taken away here", *held]), todo)
 
 
