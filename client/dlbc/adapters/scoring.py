@@ -45,7 +45,7 @@ LEAST_SECONDS = 120.0
 LEAST_BYTES_PER_SECOND = 20 * 10**6
 LEAST_FLOPS = 2 * 10**8
 """A second: slower than any machine that can hold a model. What takes longer than its declared operations is ended."""
-MOST_FLOPS = 10**14
+MOST_FLOPS = 2 * 10**13
 """A second: faster than any. What would take longer all the same is not begun."""
 NOT_CONFINED = (
     "this kernel offers nothing that would keep the scoring process from the network: models of strangers run with "

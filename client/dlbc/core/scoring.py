@@ -158,8 +158,8 @@ def decisive(logits: NDArray[np.float32], predictions: ArrayLike) -> NDArray[np.
     """Where a model contradicts a published class beyond what another machine's rounding could (M-8); bool [n].
 
     logits: [n, C] of the opened model, predictions: [n]. z_max - z_p > DECISIVE_SHARE * (z_max - z_min), so a
-    near-tie never counts. A class that there is not is always contradicted. What overflowed counts as the largest number
-    of its sign, and NaN, which is no tie with anything, as the largest there is: so the evaluator takes them, too.
+    near-tie never counts. A class that there is not is always contradicted. What overflowed counts as the largest
+    number of its sign, and NaN as larger than any: so the evaluator takes them, too.
     """
     found = np.asarray(predictions)
     known = (found >= 0) & (found < logits.shape[1])
