@@ -20,6 +20,7 @@ from dlbc.core import canonical
 from dlbc.core.hashing import keccak
 from dlbc.core.report import Check
 from dlbc.core.signed_reveal import SignedReveal
+from dlbc.core.signed_reveal import from_bytes as reveal_from_bytes
 from dlbc.core.signed_reveal import to_bytes as reveal_to_bytes
 from dlbc.core.task_file import parse_task_file
 from dlbc.core.types import Address, Claim, Ground, Hash32, Locator, TaskId, TrainingProof
@@ -44,10 +45,7 @@ def cases() -> list[Case]:
         *(Case("requester's data", name, REFUSED, _npz(make)) for name, make in DATA.items()),
         *(Case("training shard", name, REFUSED, _shard(make)) for name, make in SHARDS.items()),
         *(Case("evidence", name, REFUSED, _parsed(evidence_from_bytes, make)) for name, make in EVIDENCE.items()),
-        *(
-            Case("signed reveal", name, REFUSED, _parsed(signed_reveal.from_bytes, make))
-            for name, make in RELAY.items()
-        ),
+        *(Case("signed reveal", name, REFUSED, _parsed(reveal_from_bytes, make)) for name, make in RELAY.items()),
         *(Case("suspect file", name, REFUSED, _suspect(make)) for name, make in SUSPECTS.items()),
         *(Case("task file", name, REFUSED, _parsed(parse_task_file, make)) for name, make in TASK_FILES.items()),
     ]
