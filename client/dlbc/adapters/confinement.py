@@ -21,7 +21,7 @@ from pathlib import Path
 _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_THREAD = 0x10000000, 0x40000000, 0x00010000
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 _SECCOMP_MODE_FILTER = 2
-_CAPABILITY_VERSION_3 = 0x20080522
+_CAPABILITY_VERSION_3, _CAP_DAC_READ_SEARCH = 0x20080522, 1 << 2
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT, _LANDLOCK_VERSION = 444, 446, 1
 _LANDLOCK_CONNECT_AND_BIND = 0b11
 _LANDLOCK_NETWORK_FROM = 4
@@ -111,12 +111,14 @@ def end_with_parent() -> None:
 
 
 def leave_network() -> bool:
-    """A network namespace of its own, in which there is nothing, not even a loopback that is up; no capabilities."""
+    """A network namespace of its own, in which there is nothing, not even a loopback that is up; no capability but to read."""
     libc = _library()
-    if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0 and libc.unshare(_CLONE_NEWNET) != 0:
+    if libc.unshare(_CLONE_NEWNET) != 0 and libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
         return False
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    libc.capset(header, (ctypes.c_uint32 * 6)())  # a new user namespace comes with all of them
+    for kept in (_CAP_DAC_READ_SEARCH, 0):  # root's programs may be in a folder that is not root's
+        if libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept)) == 0:
+            break
     return True
 
 

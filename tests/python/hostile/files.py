@@ -125,7 +125,7 @@ DATA: dict[str, Callable[[], bytes]] = {
     "a zip bomb behind a small header": _member(lambda: _shape("(5, 3)", bytes(50 * MEGABYTE))),
     "a petabyte promised": _member(lambda: _shape("(1000000000, 1000000)")),
     "a product that overflows": _member(lambda: _shape("(4294967296, 4294967296, 4294967296)")),
-    "a dimension of a thousand digits": _member(lambda: _shape("(" + "9" * 90 + ",)")),
+    "a dimension of ninety digits": _member(lambda: _shape("(" + "9" * 90 + ",)")),
     "negative dimensions": _member(lambda: _shape("(-5, 3)", bytes(60))),
     "no dimensions": _member(lambda: _shape("()", bytes(4))),
     "a header that is code": _member(lambda: _npy("__import__('os').abort()")),
@@ -323,6 +323,7 @@ TASK_FILES: dict[str, Callable[[], bytes]] = {
     "a score of infinity": lambda: TASK.replace("min_score = 0.5", "min_score = inf").encode(),
     "a score of 10^100,000": lambda: TASK.replace("min_score = 0.5", "min_score = 1e100000").encode(),
     "epochs of 10^4000": lambda: TASK.replace("epochs = 5", f"epochs = 1{'0' * 4_000}").encode(),
+    "epochs of 10^5000": lambda: TASK.replace("epochs = 5", f"epochs = 1{'0' * 5_000}").encode(),
     "a name that steers terminals": lambda: TASK.replace('"clusters"', '"\\u001b[2J"', 1).encode(),
     "a family that is code": lambda: TASK.replace('"mlp"', '"__import__"').encode(),
 }

@@ -10,12 +10,14 @@ from hostile.stage import Entry, Stage, samples
 
 AREA = "predictions"
 SCORE = "falls: score"
+SAMPLES = "falls: score, samples"
 COUNT = 40
 
 
 def cases() -> list[Case]:
     """What can't be read, or is not what was claimed, falls by its score."""
     files = [Case(AREA, name, SCORE, _examined(Entry(predictions_file=change))) for name, change in FILES.items()]
+    files += [Case(AREA, name, SAMPLES, _examined(Entry(predictions_file=change))) for name, change in OTHERS.items()]
     claims = [Case(AREA, name, expected, _claimed(*claim)) for name, (expected, *claim) in CLAIMS.items()]
     lost = Case(AREA, "served by nobody", SCORE, _examined(Entry(serves_predictions=False)))
     return [*files, *claims, lost]
@@ -63,14 +65,16 @@ FILES: dict[str, Callable[[bytes], bytes]] = {
     "another count than bytes": lambda honest: honest[:8] + (2**32 - 1).to_bytes(4, "little") + honest[12:],
     "another kind of file": lambda honest: b"DLBCPRD2" + honest[8:],
     "a pickle": lambda honest: b"\x80\x04\x95".ljust(len(honest), b"."),
-    "other predictions than claimed": lambda honest: honest[:12] + honest[16:20] + honest[12:16] + honest[20:],
-    "classes of 2^32 - 1": lambda honest: honest[:12] + b"\xff" * 4 * COUNT + honest[12 + 4 * COUNT :],
     "scores of 2^32 - 1": lambda honest: honest[: 12 + 4 * COUNT] + b"\xff" * 4 * COUNT,
 }
+OTHERS: dict[str, Callable[[bytes], bytes]] = {
+    "other predictions than claimed": lambda honest: honest[:12] + honest[16:20] + honest[12:16] + honest[20:],
+    "classes of 2^32 - 1": lambda honest: honest[:12] + b"\xff" * 4 * COUNT + honest[12 + 4 * COUNT :],
+}
 CLAIMS: dict[str, tuple[Any, ...]] = {
-    "a class that there is not": ("falls: score, samples", _with(index=3, value=10), _ones),
-    "a class of 2^32 - 1": ("falls: score, samples", _with(index=3, value=2**32 - 1), _ones),
-    "a point for a wrong class": ("falls: score, samples", _with(index=3, value=9), _ones),
-    "a score above the most": ("falls: score", _labels, lambda: [2, *_ones()[2:], 0]),
-    "always the same class": ("falls: score, samples", lambda: [0] * COUNT, _ones),
+    "a class that there is not": (SAMPLES, _with(index=3, value=10), _ones),
+    "a class of 2^32 - 1": (SAMPLES, _with(index=3, value=2**32 - 1), _ones),
+    "a point for a wrong class": (SAMPLES, _with(index=3, value=9), _ones),
+    "a score above the most": (SCORE, _labels, lambda: [2, *_ones()[2:], 0]),
+    "always the same class": (SAMPLES, lambda: [0] * COUNT, _ones),
 }

@@ -37,8 +37,9 @@ def cases() -> list[Case]:
         for expected, every in damaged.items()
         for name, damage in every.items()
     ]
-    other = Case(AREA, "another model than the committed one", HASH, _examined(Entry(model_hash=keccak(b"other"))))
-    return [*found, other]
+    committed = Case(AREA, "another model than the committed one", HASH, _examined(Entry(model_hash=keccak(b"other"))))
+    zeros = Entry(sealed=lambda sealed: replace(sealed, plain=bytes(len(sealed.plain))))
+    return [*found, committed, Case(AREA, "a sealed file of zeros", "falls: hash, architecture", _examined(zeros))]
 
 
 def _examined(entry: Entry) -> Callable[[Stage], str]:
@@ -147,7 +148,6 @@ PARTS: dict[str, _Damage] = {
     "a tar with a path that leads out": _parts(_same_size(_tar(b"x" * 1_000))),
     "the stream's header alone, then noise": _parts(lambda parts: [parts[0][:24] + bytes(len(parts[0]) - 24)]),
     "an earlier piece repeated": _parts(lambda parts: [(parts[0][:1_000] * 200)[: len(parts[0])]]),
-    "sealed well, another file of the size": lambda sealed: replace(sealed, plain=bytes(len(sealed.plain))),
 }
 MISSING: dict[str, _Damage] = {
     "a list that nobody serves": lambda sealed: replace(sealed, loses=("list",)),
