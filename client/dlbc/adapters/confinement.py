@@ -111,7 +111,7 @@ def end_with_parent() -> None:
 
 
 def leave_network() -> bool:
-    """A network namespace of its own, in which there is nothing, not even a loopback that is up; no capability but to read."""
+    """A network namespace of its own, in which nothing is up, not even loopback; and no capability but to read."""
     libc = _library()
     if libc.unshare(_CLONE_NEWNET) != 0 and libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
         return False
