@@ -106,12 +106,15 @@ class ConfinedScorer:
         process = self._running()
         with _deadline(process, LEAST_SECONDS):
             try:
-                return process.confinement()
+                held = process.confinement()
             except Broken as error:
                 raise LimitReached(self._why(process, LEAST_SECONDS, error)) from error
             finally:
                 if not self._stays:
                     self.close()
+        if not held.network:
+            self._tell_once()
+        return held
 
     # ------------------------------------------------------------------ ports.Scorer
 

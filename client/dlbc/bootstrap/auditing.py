@@ -149,7 +149,7 @@ def auditor_daemon(
         queue=ExaminationQueue(journal, ChildExaminations(config, child_limits), report),
         voter=Voter(market, pool, account, journal, report),
         disputer=Disputer(market, pool, storage, bootstrap.auditor(config), report, agreed),
-        refuter=Refuter(market, pool, storage, bootstrap.scorer(stays=False), report),
+        refuter=Refuter(market, pool, storage, bootstrap.scorer(stays=False, is_tried=True), report),
         staker=Staker(market, pool, report),
         report=report,
         limits=limits,
