@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FETCH_SHARE = 0.5
 """Of an examination's time, for fetching; the rest is for scoring and the search for copies."""
 SCORING_SHARE = 0.9
+"""Of it, after which nothing is scored and no more originals are compared."""
 
 
 def auditor(
@@ -36,13 +37,17 @@ def auditor(
     *,
     storage: Storage | None = None,
     scorer: Scorer | None = None,
+    seconds: float | None = None,
 ) -> Auditor:
-    """An auditor: needs no account, no lens, no journal."""
+    """An auditor: needs no account, no lens, no journal. seconds: until it leaves out what it may leave out."""
+    import time
+
     from dlbc.adapters.signatures import recover_signer
     from dlbc.roles.auditor import Auditor
     from dlbc.roles.copies import ALIGN_LIMIT
 
     limit = ALIGN_LIMIT if align_limit is None else align_limit
+    ends_at = None if seconds is None else time.monotonic() + seconds
     return Auditor(
         bootstrap.chain(config),
         storage or bootstrap.storage(config),
@@ -50,6 +55,7 @@ def auditor(
         recover_signer,
         progress=progress,
         align_limit=limit,
+        is_late=lambda: ends_at is not None and time.monotonic() > ends_at,
     )
 
 
@@ -113,12 +119,12 @@ def examiner(config: Config, memory_bytes: int | None = None, seconds: float | N
     from dlbc.roles.examining import Examiner
     from dlbc.roles.refuting import Refuter
 
-    scoring_seconds = None if seconds is None else SCORING_SHARE * seconds
-    scorer = bootstrap.scorer(memory_bytes=memory_bytes, seconds=scoring_seconds, begins_now=True)
+    most = None if seconds is None else SCORING_SHARE * seconds
+    scorer = bootstrap.scorer(memory_bytes=memory_bytes, seconds=most, begins_now=True)
     storage = bootstrap.storage(config) if seconds is None else PatientStorage(config.ipfs_api, FETCH_SHARE * seconds)
     market, pool = bootstrap.chain_and_pool(config)
     refuter = Refuter(market, pool, storage, scorer)
-    return Examiner(bootstrap.auditor(config, storage=storage, scorer=scorer), refuter)
+    return Examiner(bootstrap.auditor(config, storage=storage, scorer=scorer, seconds=most), refuter)
 
 
 def auditor_daemon(

@@ -62,7 +62,7 @@ from dlbc.core.types import (
 )
 from dlbc.ports import Chain, Dataset, Progress, Scorer, Storage, silent
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_sealed_parts
-from dlbc.roles.copies import ALIGN_LIMIT, ORIGINAL_SECONDS, CopySearch
+from dlbc.roles.copies import ALIGN_LIMIT, ORIGINAL_SECONDS, CopySearch, never
 from dlbc.roles.findings import Findings
 from dlbc.roles.marks import check_no_other_mark, check_own_mark
 from dlbc.roles.models import Models
@@ -108,6 +108,8 @@ class Auditor:
     progress: Progress = silent
     align_limit: int = ALIGN_LIMIT
     """Originals of earlier models that an opened one is aligned with."""
+    is_late: Callable[[], bool] = never
+    """From then on no more of them are looked at."""
 
     def audit(self, task_id: TaskId, round_index: int | None = None, *, model_file: Path | None = None) -> AuditReport:
         """Every check of one round: the settled winner or, before that, the leader that has opened.
@@ -518,7 +520,8 @@ class _Audit:
     def _check_copies(self, claim: ClaimRevealed, weights: Mapping[str, Any], manifest: Manifest) -> None:
         auditor = self.auditor
         seconds = min(auditor.fetch_seconds, ORIGINAL_SECONDS)
-        search = CopySearch(self.chain, Models(self.chain, self.storage, self.trainer, seconds), auditor.progress)
+        models = Models(self.chain, self.storage, self.trainer, seconds)
+        search = CopySearch(self.chain, models, auditor.progress, auditor.is_late)
         architecture, limit = manifest.architecture, auditor.align_limit
         self.findings.looked(check_no_other_mark(search, self.checks, claim, weights, architecture, limit))
 

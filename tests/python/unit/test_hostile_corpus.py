@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from dlbc.core.errors import DlbcError
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 pytestmark = pytest.mark.unit
 
+ROOT = Path(__file__).resolve().parents[3]
 CASES = cases()
 MOST_READING = 2.0
 
@@ -42,6 +44,12 @@ def test_corpus__honest_task_and_claim__stand(stage: Stage) -> None:
     assert stage.play().looked_at_by_a_miner().startswith("chosen")
     assert stage.play().examine_test_set(stage.scorer) == "stands | "
     assert stage.play().examine(Entry(), stage.scorer) == "stands | "
+
+
+def test_page__of_the_corpus__lists_every_case_with_its_verdict() -> None:
+    """`dlbc bench hostile` writes it."""
+    page = (ROOT / "docs" / "hostile-inputs.md").read_text(encoding="utf-8")
+    assert [case.id for case in CASES if f"\n| {case.name} | {case.expected} |" not in page] == []
 
 
 def read(parse: Callable[[bytes], object], data: bytes) -> str:
