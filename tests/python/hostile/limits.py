@@ -8,6 +8,7 @@ import numpy as np
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture, tensor_shapes
 from dlbc.core.types import TaskId
+from dlbc.ports import Dataset
 from fakes.chain import CHAIN_ID, MARKET
 from safetensors.numpy import save
 
@@ -54,7 +55,8 @@ def _labels() -> np.ndarray:
 
 
 def _task() -> Task:
-    return Task(architecture=SLOW, test_plain=_large_test(), labels=_labels().tolist())
+    training = Dataset(np.zeros((2, *SLOW.input_shape), np.float32), np.array([0, 1], np.int64))
+    return Task(architecture=SLOW, training=training, test_plain=_large_test(), labels=_labels().tolist())
 
 
 def _takes_forever(stage: Stage) -> str:
