@@ -318,6 +318,14 @@ TASK_FILES: dict[str, Callable[[], bytes]] = {
     "a setting twice": lambda: TASK.replace("epochs = 5", "epochs = 5\nepochs = 6").encode(),
     "a bounty of NaN": lambda: TASK.replace('"1 ether"', "nan").encode(),
     "a bounty of 10^90 ether": lambda: TASK.replace('"1 ether"', f'"1{"0" * 90} ether"').encode(),
+    "a bounty with an exponent that overflows": lambda: TASK.replace('"1 ether"', '"9e999999 ether"').encode(),
+    "a bounty of 10^5000 ether": lambda: TASK.replace('"1 ether"', '"1e5000 ether"').encode(),
+    "epochs in 5,000 hexadecimal digits": lambda: TASK.replace("epochs = 5", f"epochs = 0x{'f' * 5_000}").encode(),
+    "a bounty in 5,000 hexadecimal digits": lambda: TASK.replace('"1 ether"', f"0x{'f' * 5_000}").encode(),
+    "a window in 5,000 hexadecimal digits": lambda: TASK.replace('"1h"', f"0x{'f' * 5_000}", 1).encode(),
+    "layers in 5,000 hexadecimal digits": lambda: TASK.replace(
+        'family = "mlp"', f'family = "mlp"\nhidden = [0x{"f" * 5_000}]'
+    ).encode(),
     "a window of minus an hour": lambda: TASK.replace('train = "1h"', 'train = "-1h"').encode(),
     "a window of 10^30 days": lambda: TASK.replace('train = "1h"', f'train = "1{"0" * 30}d"').encode(),
     "a score of infinity": lambda: TASK.replace("min_score = 0.5", "min_score = inf").encode(),
