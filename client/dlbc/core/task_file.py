@@ -156,7 +156,7 @@ def _check_numbers(root: Mapping[str, Any]) -> None:
             left += value
         elif isinstance(value, int) and value.bit_length() > MAX_BITS:
             raise BadInput(
-                f"the task file has a number of {value.bit_length()} bits; whatever it is for, at most {MAX_BITS} make sense"
+                f"the task file: expected numbers of at most {MAX_BITS} bits, found {value.bit_length()} bits"
             )
 
 

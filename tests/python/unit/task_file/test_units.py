@@ -31,7 +31,7 @@ def test_parse_amount__units__exact_wei(text: object, wei: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ".", "1e3 ether", "9e999999 ether", "1e5000 ether", "0x10", "nan", "inf ether", "\u0661 ether", "1" * 31],
+    ["", ".", "9e999999 ether", "1e5000 ether", "0x10", "nan", "inf ether", "\u0661 ether", "1" * 41, "1e", "e1"],
 )
 def test_parse_amount__no_plain_number__refused(text: str) -> None:
     """Whoever writes an exponent gets a sentence, and no number of a million digits."""
