@@ -250,14 +250,19 @@ class _Process:
     def __init__(self, memory_bytes: int | None, *, is_preloading: bool) -> None:
         self._folder = TemporaryDirectory(prefix="dlbc-score-")  # nothing is written there; it is where it is
         words = [str(memory_bytes or 0), "preload" if is_preloading else "wait"]
-        self._child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dlbc.adapters.scoring_child", *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=self._folder.name,
-            env={**SHARED_CORES, **child_environment(self._folder.name, os.environ), "HOME": self._folder.name},
-        )
+        environment = {**child_environment(self._folder.name, os.environ), "HOME": self._folder.name}
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-P", "-B", "-m", "dlbc.adapters.scoring_child", *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=self._folder.name,
+                env=SHARED_CORES | environment,
+            )
+        except OSError as error:
+            self._folder.cleanup()
+            raise LimitReached(f"the scoring process can't be started: {error.strerror}") from error
         self._confinement: Confinement | None = None
         self.was_killed = False
         self._finish = weakref.finalize(self, _finish, self._child, self._folder)
