@@ -13,10 +13,8 @@ import json
 import os
 import platform
 import random
-import statistics
 import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,27 +23,18 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "python"))  # before this folder, where `hostile` is this very file
 
-import numpy as np  # noqa: E402
-from dlbc.adapters.ml.families import initial_weights  # noqa: E402
-from dlbc.adapters.ml.shards import encode_dataset  # noqa: E402
-from dlbc.adapters.ml.trainer import TorchTrainer  # noqa: E402
-from dlbc.adapters.scoring import ConfinedScorer  # noqa: E402
-from dlbc.core.architecture import Architecture  # noqa: E402
 from dlbc.core.errors import DlbcError  # noqa: E402
-from dlbc.ports import Dataset, Scorer  # noqa: E402
 from hostile.case import MOST_BYTES, MOST_SECONDS, judge  # noqa: E402
 from hostile.corpus import cases  # noqa: E402
 from hostile.fuzz import READERS, spoil  # noqa: E402
 from hostile.stage import staged  # noqa: E402
+from hostile_parts import cost  # noqa: E402
 from hostile_parts.page import page  # noqa: E402
-from safetensors.numpy import save  # noqa: E402
 
 RESULTS = ROOT / "bench" / "results" / "hostile.json"
 PAGE = ROOT / "docs" / "hostile-inputs.md"
 SPOILED = 2_000
 """Files a reader gets."""
-CNN = Architecture("cnn", (1, 28, 28), 10, (128,), (32, 64))
-SAMPLES = 10_000
 
 
 def main() -> int:
@@ -64,8 +53,8 @@ def main() -> int:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
         "seconds": round(sum(row["seconds"] for row in rows) + time.perf_counter() - began, 1),
         "limits": {"seconds": MOST_SECONDS, "peakBytes": MOST_BYTES},
-        "confinement": confinement(),
-        "cost": cost(),
+        "confinement": cost.confinement(),
+        "cost": cost.measure(),
         "cases": rows,
         "readers": readers,
     }
@@ -144,54 +133,6 @@ def fuzzed(name: str, count: int) -> dict[str, Any]:
         "unexpected": unexpected,
         "slowestSeconds": round(slowest, 3),
     }
-
-
-# ------------------------------------------------------------------ what it costs
-
-
-def confinement() -> dict[str, Any]:
-    """What this kernel takes away."""
-    held = ConfinedScorer(stays=False).confinement()
-    return {"network": list(held.network), "writes": held.has_no_writes, "children": held.has_no_children}
-
-
-def cost() -> dict[str, Any]:
-    """Parsing and scoring a 10,000-sample cnn here and there, after torch was imported on both sides."""
-    chance = np.random.default_rng(0)
-    x = chance.random((SAMPLES, *CNN.input_shape), np.float32)
-    data = encode_dataset(Dataset(x, np.arange(SAMPLES, dtype=np.int64) % CNN.classes))
-    model = bytes(save(initial_weights(CNN, bytes(32))))
-    confined = ConfinedScorer(begins_now=True)
-    began = time.perf_counter()
-    confined.confinement()
-    started = time.perf_counter() - began
-    small = x[:10]
-    confined.predict(initial_weights(CNN, bytes(32)), CNN, small)
-    ready = time.perf_counter() - began
-    plain = TorchTrainer()
-    plain.predict(initial_weights(CNN, bytes(32)), CNN, small)
-
-    def audit(scorer: Scorer) -> float:
-        began = time.perf_counter()
-        weights = scorer.check_model(model, CNN, max_bytes=2**30)
-        scorer.predict(weights, CNN, scorer.parse_dataset(data, input_shape=CNN.input_shape, classes=10).x)
-        return time.perf_counter() - began
-
-    inside, apart = _medians(lambda: audit(plain), lambda: audit(confined))
-    confined.close()
-    return {
-        "samples": SAMPLES,
-        "here": round(inside, 3),
-        "apart": round(apart, 3),
-        "confined": round(started, 3),
-        "torchImported": round(ready, 3),
-    }
-
-
-def _medians(*measured: Callable[[], float]) -> list[float]:
-    """Of five, in turn."""
-    rounds = [[measure() for measure in measured] for _ in range(5)]
-    return [statistics.median(column) for column in zip(*rounds, strict=True)]
 
 
 if __name__ == "__main__":

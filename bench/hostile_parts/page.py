@@ -42,7 +42,8 @@ Written by `dlbc bench hostile`; do not edit. What the verdicts mean is in [audi
 What kept the scoring process from the network: {network}. Parsing and scoring {cost["samples"]:,} samples of a small
 cnn took {cost["apart"]:.2f} s over there and {cost["here"]:.2f} s in a process with everything; it is confined
 {cost["confined"]:.2f} s after it was started, and has torch after {cost["torchImported"]:.1f} s, which pass while the
-audit reads the chain. Where memory is 0, the input fitted into what had been freed before.
+audit reads the chain. An examination of such a claim on a market in memory took {cost["audit"]:.1f} s,
+{100 * cost["scoringShare"]:.0f} % of them scoring. Where memory is 0, the input fitted into what had been freed before.
 """
 
 
