@@ -1,6 +1,6 @@
 """What a process that handles strangers' bytes takes away from itself before it begins.
 
-`limit_self`: memory, file sizes, core dumps, priority. `confine`: the network, new processes, files that it could
+`limit_self`: memory, file sizes, core dumps. `confine`: the network, new processes, files that it could
 write, by whatever this kernel offers; each layer is there for where the others are not, and all that work are used.
 They can't be taken back, and threads that start later have them too: numpy and torch, which start some, come after.
 """
@@ -72,7 +72,7 @@ def child_environment(folder: str, environment: Mapping[str, str]) -> dict[str, 
 
 
 def limit_self(memory_bytes: int | None, file_bytes: int | None) -> None:
-    """Less memory, smaller files, no core dump, a low priority; for this process and its children.
+    """Less memory, smaller files, no core dump; for this process and its children.
 
     Memory is private data (RLIMIT_DATA), not address space, of which libraries reserve much more than they use.
     """
@@ -83,6 +83,10 @@ def limit_self(memory_bytes: int | None, file_bytes: int | None) -> None:
     ):
         if most is not None:
             _lower(limit, most)
+
+
+def give_way() -> None:
+    """This process and its children leave the processor to others that want it."""
     os.nice(10)
 
 

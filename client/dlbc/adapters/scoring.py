@@ -342,4 +342,4 @@ def _whole_numbers(value: object, count: int, most: int) -> list[int]:
 
 
 def _bytes_of(array: NDArray[Any]) -> Piece:
-    return memoryview(array.reshape(-1)).cast("B") if array.size else b""
+    return array.reshape(-1).view(np.uint8).data if array.size else b""

@@ -96,13 +96,14 @@ def examine(
     Needs no account. Exit code 0 whatever the verdict is.
     """
     from dlbc import bootstrap
-    from dlbc.adapters.confinement import limit_self
+    from dlbc.adapters.confinement import give_way, limit_self
     from dlbc.core.errors import LimitReached
     from dlbc.core.examination import examination_to_json
     from dlbc.core.types import TaskId
 
     if most_memory is not None or largest_file is not None:
         limit_self(most_memory, largest_file)
+        give_way()
     try:
         examiner = bootstrap.examiner(settings.config(), most_memory, most_seconds)
         found = examiner.examine(TaskId(task_id), test_set=test_set)
