@@ -103,11 +103,10 @@ def _member(make: Callable[[], bytes]) -> Callable[[], bytes]:
     return lambda: _zipped(x=make(), y=_npy_of(Y))
 
 
-def _lying_sizes() -> bytes:
-    """The directory of the archive says that a member has 4 GB."""
+def _wrong_checksum() -> bytes:
+    """The directory of the archive says another one than the bytes have."""
     data = bytearray(_zipped(x=_npy_of(X), y=_npy_of(Y)))
-    at = data.index(b"PK\x01\x02")
-    data[at + 24 : at + 28] = b"\xfe\xff\xff\xff"
+    data[data.index(b"PK\x01\x02") + 16] ^= 1
     return bytes(data)
 
 
@@ -132,7 +131,7 @@ DATA: dict[str, Callable[[], bytes]] = {
     "a header nested deep": _member(lambda: _npy("(" * 110)),
     "a header of two gigabytes": _member(lambda: b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31) + bytes(99)),
     "an unknown version": _member(lambda: b"\x93NUMPY\x09\x00" + bytes(99)),
-    "sizes that the archive lies about": _lying_sizes,
+    "a checksum that is wrong": _wrong_checksum,
     "NaN": _pair(x=np.where(X > 0.9, np.nan, X)),
     "numbers beyond float32": _pair(x=X.astype(np.float64) * 1e300),
     "no samples": _pair(x=X[:0], y=Y[:0]),

@@ -65,7 +65,7 @@ def _takes_forever(stage: Stage) -> str:
 
 
 def _too_large(stage: Stage) -> str:
-    with limited(memory_bytes=700 * 2**20) as scorer:
+    with limited(memory_bytes=550 * 2**20) as scorer:
         return stage.play(_task()).examine(Entry(model=_large_model()), scorer)
 
 

@@ -216,10 +216,10 @@ def _fill(weight: float, bias: float = 0.0) -> Callable[[dict[str, np.ndarray]],
 
 
 def _wide(weights: dict[str, np.ndarray]) -> None:
-    """Sums overflow to infinity, and infinities of both signs meet."""
-    odd = (np.arange(10)[:, np.newaxis] + np.arange(3_300)) % 2
-    weights[WEIGHT][:] = np.where(odd, 3e38, -3e38)
-    weights[BIAS].fill(3e38)
+    """Logits are infinite, of both signs."""
+    _fill(0.0)(weights)
+    weights[WEIGHT][:, 0] = np.where(np.arange(10) % 2, 3e38, -3e38)
+    weights[BIAS][:] = weights[WEIGHT][:, 0]
 
 
 def _noise(weights: dict[str, np.ndarray]) -> None:
@@ -237,10 +237,10 @@ def _memorised(weights: dict[str, np.ndarray]) -> None:
 
 LOADING: list[tuple[Any, ...]] = [
     ("all zeros", UNDECIDED, _fill(0.0)),
-    ("all the same", UNDECIDED, _fill(1.0, 1.0)),
+    ("no weights, and the same bias for all", UNDECIDED, _fill(0.0, 1.0)),
     ("all denormal", UNDECIDED, _fill(1e-41, 1e-41)),
-    ("all as large as floats go", UNDECIDED, _fill(3.4e38, 3.4e38)),
-    ("sums that overflow both ways", LOADS, _wide),
+    ("biases as large as floats go", UNDECIDED, _fill(0.0, 3.4e38)),
+    ("infinite logits of both signs", LOADS, _wide),
     ("minus zeros", UNDECIDED, _fill(-0.0, -0.0)),
     ("noise that claims every sample right", LOADS, _noise),
     ("one weight blown up to drown the mark", "falls: score, samples", _set(WEIGHT, 1e30)),
