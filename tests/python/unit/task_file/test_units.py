@@ -40,11 +40,11 @@ def test_parse_amount__no_plain_number__refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("parse", [parse_amount, parse_duration])
-@pytest.mark.parametrize("number", [2**20_000, -(2**20_000)])
-def test_parse__number_too_long_to_print__refused_in_one_sentence(parse: Callable[[object], int], number: int) -> None:
+@pytest.mark.parametrize("sign", [1, -1])
+def test_parse__number_too_long_to_print__refused_in_one_sentence(parse: Callable[[object], int], sign: int) -> None:
     """Python refuses to print more than 4,300 digits."""
     with pytest.raises(BadInput, match="a number of 20001 bits"):
-        parse(number)
+        parse(sign * 2**20_000)
 
 
 @given(st.integers(0, 2**96 - 1))
