@@ -79,8 +79,8 @@ class SealedModel:
             paths.append(path)
         found = f"{len(paths)} parts, CIDs {'re-derived' if right else 'differ'}"
         self.checks.that("sealed bytes", right, to_cid(locator), found)
-        if not listed:
-            self.checks.that("part list", False, "each part's sha256 and size", "a part has others")
+        found = "each part has them" if listed else "a part has others"
+        self.checks.that("part list", listed, "each part's sha256 and size", found)
         return paths
 
 
