@@ -73,7 +73,7 @@ faults: setup ## do the tests notice faults seeded into the contracts?
 deep: setup $(PROOF)/.ready ## every proof at length, within an hour -> bench/results/proof.json
 	@python tests/proof/run.py
 
-chaos: setup ## every fault of the chaos suite, about a quarter of an hour -> bench/results/chaos.json
+chaos: setup ## every fault of the chaos suite, about half an hour -> bench/results/chaos.json
 	@DLBC_FAULTS=bench/results/chaos.json pytest -q -m "chaos or storm" -n 2 --dist loadfile tests/python/chaos
 
 soak: setup ## a small market under random SIGKILLs -> bench/results/soak.json; SOAK_MINUTES=20 SOAK_TASKS=60 SEED=1

@@ -66,7 +66,7 @@ class Profile:
 FULL = Profile("full", Size(10_000, 1_000, 40), Size(10_000, 1_000, 4), Size(1_000, 100, 12), Size(1_000, 100, 80), 4)
 QUICK = Profile("quick", Size(1_000, 100, 8), Size(1_000, 100, 2), Size(400, 40, 3), Size(400, 40, 15), 1)
 WATCHED = {"by hand": sensitivity.BY_HAND, "as assumed": Habits(), "daemons": sensitivity.DAEMONS}
-DEPOSITS = (1_000, 2_500, 5_000, 10_000)
+DEPOSITS = (1_000, 3_500, 5_000, 10_000)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -215,7 +215,7 @@ def swept(rules: Rules, world: World, gas: dict[str, int]) -> dict[str, Any]:
 def evolved(size: Size, rules: Rules, world: World, gas: dict[str, int], seed: int) -> dict[str, Any]:
     runs = {}
     for name, habits in (("people look by hand", sensitivity.BY_HAND), ("as assumed", Habits())):
-        for deposit in (rules.deposit_bps, 3 * rules.deposit_bps):
+        for deposit in (DEPOSITS[0], rules.deposit_bps):
             run = f"{name}, deposit {deposit // 100} %"
             _say(f"evolution: {run}")
             runs[run] = evolution.evolve(size, replace(rules, deposit_bps=deposit), world, gas, seed, habits)

@@ -497,8 +497,11 @@ contract AuditorPool is IAuditorPool {
         bool hasCounted = attempt == 0 && ruling != Ruling.None && ruling != Ruling.Repeat;
         if (hasCounted && own.ballots != type(uint24).max) ++own.ballots;
         uint256 shareWei = TallyLib.hasWon(ruling, verdict) ? _takeShare(case_, _counts[disputeId], lockWei) : 0;
-        if (TallyLib.hasLost(ruling, verdict)) lockWei = 0;
-        else _addActive(voter, own, lockWei);
+        uint256 lostWei = TallyLib.lossDown(ruling, verdict, lockWei);
+        // what a Falls or a Stands loses is in the pot since the count
+        if (verdict == Verdict.Unavailable) _totals.waitingWei += uint96(lostWei);
+        lockWei -= lostWei;
+        if (lockWei != 0) _addActive(voter, own, lockWei);
         _ledger.credit(voter, shareWei, case_.taskId);
         emit VoteCollected(caseId, attempt, voter, lockWei, shareWei);
     }

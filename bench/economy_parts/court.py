@@ -19,16 +19,16 @@ POOL: Escrow = ("pool", 0)
 
 
 def rule(rules: Rules, tally: Tally, snapshot_wei: int, attempt: int) -> Ruling:
-    """dlbc.core.disputes.rule with quorum and majority as parameters; the same at a third and two thirds."""
+    """dlbc.core.disputes.rule with quorum and majority as parameters; the same at a third and a half."""
     falls = tally.falls_wei + tally.unavailable_wei
     revealed = tally.stands_wei + falls
     quorum, majority = rules.quorum, rules.majority
     needed = snapshot_wei * rules.lock_bps * quorum.numerator
     if not revealed or not snapshot_wei or revealed * BPS * quorum.denominator < needed:
         return Ruling.NO_QUORUM if attempt else Ruling.REPEAT
-    if falls * majority.denominator >= revealed * majority.numerator:
+    if falls * majority.denominator > revealed * majority.numerator:
         return Ruling.FALLS
-    if tally.stands_wei * majority.denominator >= revealed * majority.numerator:
+    if tally.stands_wei * majority.denominator > revealed * majority.numerator:
         return Ruling.STANDS
     return Ruling.SPLIT
 
@@ -182,10 +182,13 @@ class Court:
                 share = disputes.vote_share(pot, winners, lock)
                 pot, winners = pot - share, winners - lock
                 self.books.credit(POOL, account, share, "vote")
-            if disputes.is_slashed(case.ruling, verdict):
-                self.books.note(account, "lock lost", -lock)
-            else:
-                self._add(auditor, lock)
+            lost = disputes.lost(case.ruling, verdict, lock)
+            if lost:
+                self.books.note(account, "lock lost", -lost)
+            if verdict is Verdict.UNAVAILABLE:
+                self.waiting_wei += lost
+            if lock > lost:
+                self._add(auditor, lock - lost)
 
     def _collect_bonds(self, case: Case, spoils: Spoils) -> None:
         pot = int(spoils.filers_pot_wei)

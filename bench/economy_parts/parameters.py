@@ -88,7 +88,7 @@ def all_of(rules: Rules) -> list[Sweep]:
             "majority",
             rules.majority,
             "fixed",
-            (Fraction(51, 100), Fraction(11, 20), Fraction(3, 5), Fraction(2, 3), Fraction(3, 4), Fraction(9, 10)),
+            (Fraction(1, 2), Fraction(11, 20), Fraction(3, 5), Fraction(2, 3), Fraction(3, 4), Fraction(9, 10)),
             lambda base, value: replace(base, majority=value),
             sweeps.shares,
             "at a turnout of 80 %, neither outcome can be had with less than 40 % of the stake",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from dlbc.core.task_file import DEPOSIT_PERCENT
 from dlbc.core.types import ZERO_ADDRESS, Params
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,12 +29,12 @@ class Rules:
     unbonding_seconds: int
     lock_bps: int
     demand_bond_wei: int
-    deposit_bps: int = 1_000  # of the bounty
+    deposit_bps: int = 100 * DEPOSIT_PERCENT  # of the bounty
     bond_bps: int = 1_000
     royalty_bps: int = 500
     dispute_bps: int = 1_000  # fixed in the contracts; swept here all the same
     quorum: Fraction = Fraction(1, 3)  # fixed
-    majority: Fraction = Fraction(2, 3)  # fixed
+    majority: Fraction = Fraction(1, 2)  # fixed; more than this has to agree
     train_seconds: int = 3 * HOUR
     release_seconds: int = 1 * HOUR
     reveal_seconds: int = 1 * HOUR

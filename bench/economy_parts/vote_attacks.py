@@ -129,8 +129,7 @@ class Bribe:
 
 
 def bribe(rules: Rules, world: World) -> Bribe:
-    """Of the stake that votes, a little more than one minus the majority has to be bought: neither side wins then, the
-    claim settles, and every lock comes back."""
+    """Of the stake that votes, what keeps the others from a majority has to be bought: then the claim settles."""
     voting = int(world.stake_wei * world.turnout)
     bought = voting - voting * rules.majority.numerator // rules.majority.denominator
     deposit = rules.deposit(world.bounty_wei)

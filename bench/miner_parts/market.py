@@ -35,7 +35,12 @@ ACCOUNTS = 64
 START_SECONDS = 30.0
 REQUEST_SECONDS = 300.0
 ETHER = 10**18
-GAS = {"post": 600_000, "commit": 250_000, "cancel": 250_000}
+GAS = {"post": 600_000, "commit": 250_000, "cancel": 250_000} | {
+    "release": 250_000,
+    "reveal": 500_000,
+    "open": 400_000,
+    "advance": 600_000,
+}
 KINDS = 16
 TESTS = [keccak(b"test set")]
 

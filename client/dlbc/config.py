@@ -28,6 +28,7 @@ SETTINGS = (
     *("home", "rpc_url", "ipfs_api", "market", "lens", "chain_id", "deployment_block", "account", "password_file"),
     *("keyring", "signer_url", "max_fee_gwei", "payout", "payout_reserve", "relay_folder"),
     *("metrics_port", "disk_quota_gb"),
+    *("notify_url", "notify_secret_file", "notify_command", "models_folder"),
 )
 """Keys of the file; the flag has the same name, the environment variable is DLBC_ and the name in capitals."""
 
@@ -64,6 +65,10 @@ class Config:
     payout: Address | None = None  # where withdrawals go; None: to the account itself
     payout_reserve: Wei = NOTHING  # what the account keeps of them for gas and deposits
     relay_folder: Path | None = None  # where signed reveals are left for keepers
+    notify_url: str | None = None  # where a requester's notices are posted; its path may be a secret
+    notify_secret_file: Path | None = None  # what they are signed with
+    notify_command: str | None = None  # a program that gets them
+    models_folder: Path | None = None  # where a requester keeps the models it paid for; None: in the home folder
     file: Path | None = None  # the file that was read, if any
 
     @property
@@ -145,6 +150,10 @@ def read_config(
         payout=checked_address(text("payout", ""), source("payout")) if "payout" in values else None,
         payout_reserve=_checked_amount(values["payout_reserve"]) if "payout_reserve" in values else NOTHING,
         relay_folder=path("relay_folder"),
+        notify_url=checked_webhook(text("notify_url", ""), source("notify_url")) if "notify_url" in values else None,
+        notify_secret_file=path("notify_secret_file"),
+        notify_command=text("notify_command", "") if "notify_command" in values else None,
+        models_folder=path("models_folder"),
         file=file,
     )
 
@@ -252,6 +261,21 @@ def _checked_url(value: str, source: str) -> str:
         valid = False
     if not valid:
         raise Usage(f"{source}: expected an RPC address such as {DEFAULT_RPC_URL}, found {value[:20]!r}")
+    return value
+
+
+def checked_webhook(value: str, source: str) -> str:
+    """An http(s) URL without a user and password. Raises Usage, and shows nothing of what may be a secret in it."""
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        valid = valid and value.isascii() and value.isprintable() and " " not in value
+    except ValueError:
+        valid = False
+    if not valid:
+        raise Usage(f"{source}: expected an http(s) URL such as https://hooks.example.org/dlbc, found {value[:8]!r}…")
+    if parts.username is not None or parts.password is not None:
+        raise Usage(f"{source}: a URL with a user in it is not taken; sign with notify_secret_file instead")
     return value
 
 

@@ -17,6 +17,7 @@ from dlbc.core.events import (
     ClaimRevealed,
     ClaimStruck,
     DisputeFiled,
+    Logged,
     ModelCommitted,
     ModelOpened,
     News,
@@ -159,6 +160,10 @@ class Chain(Protocol):
         """Ether the account owns outside the market."""
         ...
 
+    def gas_price(self) -> Wei:
+        """What a transaction offers for one gas now, at most. Raises TryLater above what the owner pays."""
+        ...
+
     def finish_sent(self) -> int:
         """Waits for what an earlier process of our account sent, and raises its price where fees rose; how many of its
         transactions are not mined after that. Raises ChainUnreachable when it takes too long.
@@ -189,6 +194,10 @@ class Chain(Protocol):
     def task_posted(self, task_id: TaskId) -> TaskPosted: ...
     def postings(self) -> Iterator[TaskPosted]:
         """Of all tasks, oldest first; read as they are consumed, so that memory stays flat."""
+        ...
+
+    def postings_of(self, requester: Address) -> list[TaskPosted]:
+        """Of one requester, oldest first."""
         ...
 
     def queue_at_posting(self, task_id: TaskId) -> int:
@@ -384,6 +393,52 @@ class Pool(Protocol):
     def withdraw_to(self, to: Address) -> Receipt: ...
 
 
+class LedgerLog(Protocol):
+    """What verifying a whole ledger takes: one market's log in order, and what its contracts store; nothing is sent."""
+
+    @property
+    def chain_id(self) -> int: ...
+    @property
+    def market(self) -> Address: ...
+    @property
+    def first_block(self) -> int:
+        """The chain's block that the market was deployed in: no event is older."""
+        ...
+
+    def params(self) -> Params: ...
+    def genesis_hash(self) -> Hash32: ...
+    def head(self) -> tuple[int, Hash32, int]:
+        """(blocks, head hash, cumulative difficulty) of the ledger."""
+        ...
+
+    def tip(self) -> tuple[int, Hash32]:
+        """Number and hash of the chain's newest block."""
+        ...
+
+    def hash_of(self, number: int) -> Hash32 | None:
+        """Hash of a block of the chain; None if there is none."""
+        ...
+
+    def events(self, first: int, last: int) -> Iterator[Logged]:
+        """Of the chain's blocks first … last, in the order in which they happened; read as they are consumed."""
+        ...
+
+    def block_hashes(self, heights: Sequence[int]) -> list[Hash32]:
+        """Stored hashes of ledger blocks. Raises ContractRefused for one that is not stored."""
+        ...
+
+    def winners(self, places: Sequence[tuple[TaskId, int]]) -> list[Winner]:
+        """Stored winners of (task, round)."""
+        ...
+
+    def block_times(self, numbers: Collection[int]) -> dict[int, Timestamp]: ...
+    def confirms(self, claim: ClaimRevealed) -> bool | None:
+        """What a miner that is a contract says now of the signature of its revealed claim (ERC-1271); None: it is no
+        contract.
+        """
+        ...
+
+
 class Storage(Protocol):
     """Content-addressed storage (IPFS). Whatever is fetched is re-hashed to its locator before it is returned."""
 
@@ -413,6 +468,26 @@ class Storage(Protocol):
 
     def version(self) -> str:
         """Raises StorageUnreachable."""
+        ...
+
+
+class Channel(Protocol):
+    """One way to tell the owner of a daemon something."""
+
+    @property
+    def name(self) -> str:
+        """Which way: "webhook", "command"."""
+        ...
+
+    def send(self, notice_id: str, kind: str, body: bytes) -> None:
+        """Delivers one JSON document, within a minute. Called in a thread of its own, one at a time.
+
+        Raises TryLater when it did not arrive: it is sent again, under the same id.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ends what is being sent."""
         ...
 
 

@@ -8,6 +8,8 @@ import {Ruling, Verdict} from "../types/Task.sol";
 /// Assumes: the amounts fit uint96, so that no product overflows.
 library TallyLib {
     uint256 private constant BPS = 1e4;
+    /// @dev A losing Unavailable gives up its lock divided by this.
+    uint256 private constant TENTH = 10;
 
     /// @param standsWei locks of the revealed ballots, by verdict
     /// @param snapshotWei active stake of all auditors at the snapshot
@@ -25,9 +27,8 @@ library TallyLib {
         uint256 againstWei = fallsWei + unavailableWei;
         uint256 revealedWei = standsWei + againstWei;
         if (!hasQuorum(revealedWei, snapshotWei, lockBps)) return attempt == 0 ? Ruling.Repeat : Ruling.NoQuorum;
-        if (againstWei * 3 >= revealedWei * 2) return Ruling.Falls;
-        if (standsWei * 3 >= revealedWei * 2) return Ruling.Stands;
-        return Ruling.Split;
+        if (againstWei > standsWei) return Ruling.Falls;
+        return standsWei > againstWei ? Ruling.Stands : Ruling.Split;
     }
 
     /// @dev A third of what all stake at the snapshot would have locked.
@@ -41,9 +42,11 @@ library TallyLib {
         return ruling == Ruling.Falls && verdict != Verdict.Stands;
     }
 
-    /// @dev It does not get its lock back. A losing Unavailable does: what one voter could not fetch, another could.
-    function hasLost(Ruling ruling, Verdict verdict) internal pure returns (bool) {
-        if (ruling == Ruling.Stands) return verdict == Verdict.Falls;
-        return ruling == Ruling.Falls && verdict == Verdict.Stands;
+    /// @dev What a ballot does not get back. What one voter could not fetch, another could: a losing Unavailable gives up
+    /// a tenth, enough that saying it unseen does not pay.
+    function lossDown(Ruling ruling, Verdict verdict, uint256 lockWei) internal pure returns (uint256) {
+        if (ruling == Ruling.Falls) return verdict == Verdict.Stands ? lockWei : 0;
+        if (ruling != Ruling.Stands || verdict == Verdict.Stands) return 0;
+        return verdict == Verdict.Unavailable ? lockWei / TENTH : lockWei;
     }
 }

@@ -48,7 +48,7 @@ enum Verdict {
     None,
     Stands,
     Falls,
-    Unavailable // counts as Falls, but is not slashed if it loses
+    Unavailable // counts as Falls, but gives up only a tenth of its lock if it loses
 }
 
 /// @dev What a whole vote says (P-54, P-55).
@@ -57,7 +57,7 @@ enum Ruling {
     Repeat, // no quorum the first time: the vote is held once more at double length
     Stands,
     Falls,
-    Split, // neither side has two thirds: what was disputed stands and nobody is slashed
+    Split, // as much for as against: what was disputed stands and nobody is slashed
     NoQuorum // nor the second time: what was disputed stands
 }
 

@@ -148,6 +148,7 @@ contract LocksTest is PoolScenario {
     }
 
     function test_locksOf_a_filer_after_a_split_vote() public {
+        staked(cat, BEN_STAKE - CAT_STAKE); // as much as ben
         (Work memory entry, bytes32 caseId) = disputed();
         vote(caseId, Verdict.None, Verdict.Stands, Verdict.Falls);
         advance(entry.proof.taskId);
@@ -175,6 +176,7 @@ contract LocksTest is PoolScenario {
     }
 
     function test_locksOf_a_filer_of_an_earlier_round() public {
+        staked(cat, BEN_STAKE - CAT_STAKE); // as much as ben
         uint256 id = post(2);
         opened(work(ALICE, id, 0, 800, "first"));
         bytes32 caseId = dispute(fay, id);

@@ -45,8 +45,8 @@ contract PoolHarness {
         return TallyLib.hasWon(ruling, verdict);
     }
 
-    function hasLost(Ruling ruling, Verdict verdict) external pure returns (bool) {
-        return TallyLib.hasLost(ruling, verdict);
+    function lossDown(Ruling ruling, Verdict verdict, uint256 lockWei) external pure returns (uint256) {
+        return TallyLib.lossDown(ruling, verdict, lockWei);
     }
 
     // ---------------------------------------------------------------- payouts

@@ -6,7 +6,7 @@ import {Base} from "./Base.sol";
 import {PoolHarness} from "./PoolHarness.sol";
 
 /// Given any input
-/// ├── a tally should rule by a third and two thirds, and exactly there
+/// ├── a tally should rule by a third and a half, and exactly there
 /// ├── a trace should answer like a list that is read from its start
 /// ├── every split should sum to the whole, and every pot pay out exactly
 /// ├── dividends should never exceed what was shared
@@ -22,14 +22,13 @@ contract PoolLibrariesTest is Base {
     // ---------------------------------------------------------------- TallyLib
 
     function test_ruling_at_the_thresholds() public view {
-        // two thirds: exactly, and one less
-        assertRuling(Ruling.Falls, 3, 6, 0, 27, 1e4, 0);
-        assertRuling(Ruling.Falls, 3, 2, 4, 27, 1e4, 0);
-        assertRuling(Ruling.Split, 4, 5, 0, 27, 1e4, 0);
-        assertRuling(Ruling.Split, 5, 4, 0, 27, 1e4, 0);
-        assertRuling(Ruling.Split, 5, 2, 2, 27, 1e4, 0);
-        assertRuling(Ruling.Stands, 6, 3, 0, 27, 1e4, 0);
-        assertRuling(Ruling.Stands, 6, 0, 3, 27, 1e4, 0);
+        // a half: exactly, and one more
+        assertRuling(Ruling.Split, 5, 5, 0, 27, 1e4, 0);
+        assertRuling(Ruling.Split, 5, 2, 3, 27, 1e4, 0);
+        assertRuling(Ruling.Falls, 5, 6, 0, 27, 1e4, 0);
+        assertRuling(Ruling.Falls, 5, 2, 4, 27, 1e4, 0);
+        assertRuling(Ruling.Stands, 6, 5, 0, 27, 1e4, 0);
+        assertRuling(Ruling.Stands, 6, 2, 3, 27, 1e4, 0);
         // a third of the snapshot: exactly, and one less
         assertRuling(Ruling.Stands, 9, 0, 0, 27, 1e4, 0);
         assertRuling(Ruling.Repeat, 8, 0, 0, 27, 1e4, 0);
@@ -58,9 +57,9 @@ contract PoolLibrariesTest is Base {
         Ruling expected = Ruling.Split;
         if (revealed == 0 || snapshotWei == 0 || revealed * 30_000 < uint256(snapshotWei) * bps) {
             expected = isRepeat ? Ruling.NoQuorum : Ruling.Repeat;
-        } else if (revealed - against <= revealed / 3) {
-            expected = Ruling.Falls; // not against is at most a third
-        } else if (against <= revealed / 3) {
+        } else if (against > revealed / 2) {
+            expected = Ruling.Falls;
+        } else if (revealed - against > revealed / 2) {
             expected = Ruling.Stands;
         }
         assertRuling(expected, standsWei, fallsWei, unavailableWei, snapshotWei, bps, isRepeat ? 1 : 0);
@@ -72,9 +71,9 @@ contract PoolLibrariesTest is Base {
         for (uint256 i; i < 6; ++i) {
             bool stands = rulings[i] == Ruling.Stands;
             bool falls = rulings[i] == Ruling.Falls;
-            assertSides(rulings[i], Verdict.Stands, stands, falls);
-            assertSides(rulings[i], Verdict.Falls, falls, stands);
-            assertSides(rulings[i], Verdict.Unavailable, falls, false);
+            assertSides(rulings[i], Verdict.Stands, stands, falls ? 109 : 0);
+            assertSides(rulings[i], Verdict.Falls, falls, stands ? 109 : 0);
+            assertSides(rulings[i], Verdict.Unavailable, falls, stands ? 10 : 0);
         }
     }
 
@@ -285,9 +284,10 @@ contract PoolLibrariesTest is Base {
         assertEq(uint256(expected), uint256(found), "ruling");
     }
 
-    function assertSides(Ruling ruling, Verdict verdict, bool hasWon, bool hasLost) private view {
+    /// @param lostWei of a lock of 109 wei
+    function assertSides(Ruling ruling, Verdict verdict, bool hasWon, uint256 lostWei) private view {
         assertEq(hasWon, harness.hasWon(ruling, verdict), "won");
-        assertEq(hasLost, harness.hasLost(ruling, verdict), "lost");
+        assertEq(lostWei, harness.lossDown(ruling, verdict, 109), "lost");
     }
 
     function assertPaid(uint256 accruedWei, uint256 ballots, uint256 votes, uint256 expected) private view {

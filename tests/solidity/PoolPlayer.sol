@@ -16,7 +16,7 @@ contract PoolPlayer is PoolPlayerChecks {
         super.setUp();
         address[AUDITORS] memory all = auditors();
         for (uint256 i; i < AUDITORS; ++i) {
-            doStake(all[i], 10 ether + 3 * i);
+            doStake(all[i], 10 ether + 3 * (i / 2)); // twins can be torn
         }
         vm.warp(T0 + ACTIVATION);
         for (uint256 i; i + 1 < AUDITORS; ++i) {
@@ -45,6 +45,7 @@ contract PoolPlayer is PoolPlayerChecks {
         uint256 amountWei = throwOf(seed, "amount") % 12 ether;
         if (choice < 3) doActivate(auditor);
         if (choice == 2 || choice == 3) doStake(auditor, oneIn(8, seed, "nothing") ? 0 : amountWei);
+        if (choice == 0 || choice == 3) level(auditor, all[(throwOf(seed, "auditor") + 1) % AUDITORS]);
         if (choice == 4) doUnstake(auditor, amountWei);
         if (choice == 5) {
             // everything, now and then
@@ -203,7 +204,7 @@ contract PoolPlayer is PoolPlayerChecks {
         if (oneIn(3, seed, "on")) toEnd_(taskId);
     }
 
-    /// @dev Each vote has a mood, so that every ruling is reached: mostly falls, mostly stands, torn, lazy or nobody.
+    /// @dev Each vote has a mood, so that every ruling is reached: mostly falls, mostly stands, torn, nobody or lazy.
     function moodOf(bytes32 caseId) private view returns (uint256) {
         return uint256(keccak256(abi.encode(caseId, files[caseId].attempt))) % 8;
     }
@@ -216,11 +217,34 @@ contract PoolPlayer is PoolPlayerChecks {
         uint256 mood = moodOf(caseId);
         if (mood == 6 && !oneIn(12, seed, "one comes")) return;
         Verdict verdict = mood < 3 ? Verdict.Falls : Verdict.Stands;
-        if (mood == 5) verdict = uint160(voter) % 2 == 0 ? Verdict.Falls : Verdict.Stands;
-        if (oneIn(6, seed, "other")) verdict = Verdict(throwOf(seed, "verdict") % 3 + 1);
+        if (mood == 4 || mood == 5) verdict = tornVerdict(caseId, voter);
+        else if (oneIn(6, seed, "other")) verdict = Verdict(throwOf(seed, "verdict") % 3 + 1);
+        if (verdict == Verdict.None) return;
         if (verdict == Verdict.Falls && oneIn(5, seed, "unavailable")) verdict = Verdict.Unavailable;
         bool isCopied = oneIn(12, seed, "copies");
         doCommitVote(caseId, voter, isCopied ? neighbour : voter, verdict, bytes32(throwOf(seed, "salt")));
+    }
+
+    /// @dev Twins of one weight, one for and one against; who has none stays away.
+    function tornVerdict(bytes32 caseId, address voter) private view returns (Verdict) {
+        uint40 snapshotAt = files[caseId].snapshotAt;
+        uint256 weightWei = amountAt(traces[voter], snapshotAt);
+        address[AUDITORS] memory all = auditors();
+        uint256 twins;
+        uint256 place;
+        for (uint256 i; i < AUDITORS; ++i) {
+            if (all[i] == voter) place = twins;
+            if (amountAt(traces[all[i]], snapshotAt) == weightWei) ++twins;
+        }
+        if (place % 2 == 1) return Verdict.Falls;
+        return place + 1 < twins ? Verdict.Stands : Verdict.None;
+    }
+
+    /// @dev As much stake as the other one has, if that is more.
+    function level(address auditor, address other) private {
+        uint256 ownWei = accounts[auditor].activeWei + accounts[auditor].pendingWei;
+        uint256 otherWei = accounts[other].activeWei + accounts[other].pendingWei;
+        if (otherWei > ownWei) doStake(auditor, otherWei - ownWei);
     }
 
     function nominateSome(uint256 taskId, uint256 seed) private {

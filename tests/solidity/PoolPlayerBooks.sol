@@ -92,7 +92,7 @@ abstract contract PoolPlayerBooks is PoolPlayerTree {
     uint256 internal poolForced;
 
     uint256 internal earnedWei; // what the market owed the pool, ever
-    uint256 internal unopenedWei; // locks of ballots nobody opened, ever
+    uint256 internal unopenedWei; // locks of ballots nobody opened and of losing Unavailables, ever
     uint256 internal forfeitWei; // of what was earned, moved into pots, ever
     uint256 internal dividendsWei; // paid, ever
     uint256 internal locksWei;
@@ -276,8 +276,8 @@ abstract contract PoolPlayerBooks is PoolPlayerTree {
         if (revealed == 0 || snapshot == 0 || revealed * 3 * 10_000 < snapshot * LOCK_BPS) {
             return file.attempt == 0 ? Ruling.Repeat : Ruling.NoQuorum;
         }
-        if (3 * against >= 2 * revealed) return Ruling.Falls;
-        return 3 * locks[uint256(Verdict.Stands)] >= 2 * revealed ? Ruling.Stands : Ruling.Split;
+        if (2 * against > revealed) return Ruling.Falls;
+        return 2 * locks[uint256(Verdict.Stands)] > revealed ? Ruling.Stands : Ruling.Split;
     }
 
     // ---------------------------------------------------------------- facts

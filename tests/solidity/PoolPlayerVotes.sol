@@ -295,7 +295,16 @@ abstract contract PoolPlayerVotes is PoolPlayerMarket {
         stored.state = ruling == Ruling.None ? Ballot.None : Ballot.Gone;
         bool hasCounted = attempt_ == 0 && ruling != Ruling.None && ruling != Ruling.Repeat;
         if (hasCounted) ++accounts[voter].ballots;
-        if (!isLoser(ruling, stored.verdict)) unlocked(voter, stored.lockWei);
+        if (isLoser(ruling, stored.verdict)) return;
+        uint256 lostWei;
+        if (ruling == Ruling.Stands && stored.verdict == Verdict.Unavailable) lostWei = stored.lockWei / 10;
+        if (lostWei != 0) {
+            ++counts["Unavailable lost"];
+            slash(voter, lostWei);
+            locksWei -= lostWei;
+            unopenedWei += lostWei;
+        }
+        unlocked(voter, stored.lockWei - lostWei);
     }
 
     function takeShare(File storage file, uint256 lockWei) private returns (uint256 shareWei) {

@@ -15,7 +15,7 @@ import {PoolScenario} from "./PoolScenario.sol";
 /// │   └── it should abort; the pool's half of the bond and the losers' locks to the winners
 /// ├── when either stands
 /// │   └── it should give half of the bonds to whom was wronged, the rest and the losers' locks to the winners
-/// ├── when neither side has two thirds
+/// ├── when there is as much for as against
 /// │   └── it should give everything back
 /// ├── when there is no quorum
 /// │   ├── it should be held once more at double length, with new ballots
@@ -120,7 +120,7 @@ contract PoolRulingTest is PoolScenario {
         assertNothingLeft();
     }
 
-    function test_claim_falls_by_exactly_two_thirds() public {
+    function test_claim_falls_against_both_others() public {
         claimVote();
         vote(caseId, FALLS, STANDS, STANDS);
         resolve(Ruling.Falls);
@@ -179,7 +179,8 @@ contract PoolRulingTest is PoolScenario {
         expectNothing(fay);
         pool.collectBond(caseId, fay);
         collectVote(ben, 0, 0);
-        collectVote(cat, 2 ether, 0); // an Unavailable that loses is not slashed
+        collectVote(cat, 2 ether - 0.2 ether, 0); // an Unavailable that loses gives up a tenth
+        assertEq(0.2 ether, waiting(), "to the dividends");
         collectVote(ann, 10 ether, votersWei);
         advance(taskId);
         assertPhase(taskId, Phase.Settled, false);
@@ -214,6 +215,7 @@ contract PoolRulingTest is PoolScenario {
     // ---------------------------------------------------------------- split
 
     function test_claim_split_gives_everything_back() public {
+        staked(cat, BEN_STAKE - CAT_STAKE); // as much as ben
         claimVote();
         vote(caseId, NOT, STANDS, UNAVAILABLE);
         resolve(Ruling.Split);
@@ -222,6 +224,7 @@ contract PoolRulingTest is PoolScenario {
     }
 
     function test_test_set_split_gives_everything_back() public {
+        staked(cat, BEN_STAKE - CAT_STAKE); // as much as ben
         testSetVote();
         vote(caseId, NOT, FALLS, STANDS);
         resolve(Ruling.Split);
@@ -232,11 +235,19 @@ contract PoolRulingTest is PoolScenario {
     function assertEverythingBack() private {
         assertPots(0, 0, 0, 0);
         collectVote(ben, 3 ether, 0);
-        collectVote(cat, 2 ether, 0);
+        collectVote(cat, 3 ether, 0);
         collectBond(fay, DISPUTE_BOND);
         collectBond(gus, DISPUTE_BOND);
-        assertEq(75 ether, totalActive(), "all stakes whole");
+        assertEq(80 ether, totalActive(), "all stakes whole");
         assertEq(0, pool.creditOf(alice) + pool.creditOf(requester), "nobody was wronged");
+    }
+
+    function test_one_wei_more_decides() public {
+        staked(cat, BEN_STAKE - CAT_STAKE + 5); // a wei more of a lock
+        claimVote();
+        vote(caseId, NOT, STANDS, FALLS);
+        resolve(Ruling.Falls);
+        assertNothingLeft();
     }
 
     // ---------------------------------------------------------------- no quorum

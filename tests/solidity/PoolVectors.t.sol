@@ -138,13 +138,15 @@ contract PoolVectorsTest is VectorReader {
     function test_winners_and_losers() public {
         section = "rulings";
         uint256[] memory rulings = _uints("ruling");
+        uint256[] memory locks = _uints("lockWei");
         string[3] memory names = ["Stands", "Falls", "Unavailable"];
         for (uint256 verdict = 1; verdict <= 3; ++verdict) {
             bool[] memory won = _bools(string.concat("won", names[verdict - 1]));
-            bool[] memory lost = _bools(string.concat("lost", names[verdict - 1]));
+            uint256[] memory lost = _uints(string.concat("lost", names[verdict - 1], "Wei"));
             for (uint256 i; i < rulings.length; ++i) {
                 assertEq(won[i], TallyLib.hasWon(Ruling(rulings[i]), Verdict(verdict)), _case("won", i));
-                assertEq(lost[i], TallyLib.hasLost(Ruling(rulings[i]), Verdict(verdict)), _case("lost", i));
+                uint256 lostWei = TallyLib.lossDown(Ruling(rulings[i]), Verdict(verdict), locks[i]);
+                assertEq(lost[i], lostWei, _case("lost", i));
             }
         }
     }

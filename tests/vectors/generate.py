@@ -600,14 +600,12 @@ def ballots(random: Random) -> Table:
 
 
 def tally(random: Random) -> tuple[Tally, int, int]:
-    """(locks of ballots, snapshot, lockBps): often at the border of a third or of two thirds."""
+    """(locks of ballots, snapshot, lockBps): often at the border of a third or of a half."""
     lock_bps = random.choice((1, 2_000, 10_000, 1 + uint(random, 13) % 10_000))
     stands, falls, unavailable = (uint(random, random.choice((4, 60, 88))) * random.randint(0, 1) for _ in range(3))
     if random.random() < 0.5:
-        # two thirds of what is opened, give or take one
-        stands = max(0, 2 * (falls + unavailable) + random.choice((-1, 0, 1)))
-    if random.random() < 0.3:
-        stands = max(0, (falls + unavailable) // 2 + random.choice((-1, 0, 1)))
+        # half of what is opened, give or take one
+        stands = max(0, falls + unavailable + random.choice((-1, 0, 0, 1)))
     opened = stands + falls + unavailable
     snapshot = min(max(0, opened * 30_000 // lock_bps + random.choice((-1, 0, 1))), MAX[96])
     if random.random() < 0.3:
@@ -631,10 +629,12 @@ def rulings(random: Random) -> Table:
         columns.add(unavailableWei=votes.unavailable_wei, snapshotWei=snapshot, lockBps=lock_bps, attempt=attempt)
         columns.add(ruling=ruling, isClaim=is_claim, bondWei=bond, filers=filers, struckWei=struck)
         columns.add(**{camel(name): value for name, value in split._asdict().items()})
+        lock = uint(random, 90)
+        columns.add(lockWei=lock)
         for verdict in (Verdict.STANDS, Verdict.FALLS, Verdict.UNAVAILABLE):
             name = verdict.name.capitalize()
             columns.add(**{f"won{name}": disputes.wins(ruling, verdict)})
-            columns.add(**{f"lost{name}": disputes.is_slashed(ruling, verdict)})
+            columns.add(**{f"lost{name}Wei": disputes.lost(ruling, verdict, lock)})
     return columns.table
 
 

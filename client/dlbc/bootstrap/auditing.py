@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dlbc.roles.auditor import Auditor
     from dlbc.roles.disputing import Disputer
     from dlbc.roles.examining import Examiner
+    from dlbc.roles.ledger import LedgerVerifier
     from dlbc.roles.loop import Report
     from dlbc.roles.outcome import Agree
     from dlbc.roles.refuting import Refuter
@@ -57,6 +58,24 @@ def auditor(
         align_limit=limit,
         is_late=lambda: ends_at is not None and time.monotonic() > ends_at,
     )
+
+
+def ledger_verifier(config: Config, fetch_seconds: float | None, progress: Progress = silent) -> LedgerVerifier:
+    """Of the whole ledger; needs no account. It remembers in the home folder what it has verified.
+
+    fetch_seconds: for each file of a model; None: models are not looked at.
+    """
+    from dataclasses import replace
+
+    from dlbc.adapters.signatures import recover_signer
+    from dlbc.roles.ledger import LedgerVerifier
+    from dlbc.roles.ledger_models import ModelLook
+
+    log = bootstrap.ledger_log(config)
+    auditor = None if fetch_seconds is None else replace(bootstrap.auditor(config), fetch_seconds=fetch_seconds)
+    look = None if auditor is None else ModelLook(auditor)
+    file = config.home / "auditor" / f"ledger-{log.chain_id}-{log.market}.json"
+    return LedgerVerifier(log, recover_signer, look, file, progress)
 
 
 def reporter(config: Config, progress: Progress = silent, align_limit: int | None = None) -> Reporter:

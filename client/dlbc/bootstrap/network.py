@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dlbc.config import Config
-from dlbc.ports import Chain, Keys, Payout, Pool, Storage
+from dlbc.ports import Chain, Keys, LedgerLog, Payout, Pool, Storage
 
 if TYPE_CHECKING:
     from dlbc.adapters.chain.web3_chain import Web3Chain
@@ -34,6 +34,13 @@ def chain_and_pool(config: Config, account: Keys | None = None, report: Report |
 
     found = _web3_chain(config, account, report)
     return found, Web3Pool(found)
+
+
+def ledger_log(config: Config) -> LedgerLog:
+    """The log of the configured market's ledger; needs no account and no lens."""
+    from dlbc.adapters.chain.web3_ledger import Web3Ledger
+
+    return Web3Ledger(_web3_chain(config, None, None))
 
 
 def _web3_chain(config: Config, account: Keys | None, report: Report | None) -> Web3Chain:

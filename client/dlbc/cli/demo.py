@@ -39,8 +39,8 @@ def command(settings: Settings, story: str, dataset: str, output: Path, keep: bo
 
     The market: two tasks, a requester, three miners and an auditor; leaves OUTPUT/summary.json.
 
-    The dispute (about two minutes): a claim that nothing but its model refutes is audited, disputed, voted down and
-    slashed, and the runner-up wins; another is struck by one transaction; and every wei is explained. Leaves
+    The dispute (about two minutes): daemons alone. A claim that nothing but its model refutes is examined, disputed and
+    voted down, and the runner-up wins; another is struck by one transaction; and every wei is explained. Leaves
     OUTPUT/dispute.json.
 
     Logs are in OUTPUT/logs. Stops everything it started.

@@ -13,6 +13,8 @@ from dlbc.adapters.devnet import anvil
 CONTRACTS = {"market": "TaskMarket", "pool": "AuditorPool"}
 OF_ADVANCE = {"VoteResolved": "advance: count the vote", "RoundSettled": "advance: settle"}
 """advance() does what is due; its log says what that was."""
+MONEY = ("Withdrawn", "DividendPaid")
+"""Events whose amounts are read."""
 
 
 class Payment(NamedTuple):
@@ -35,6 +37,7 @@ class Call:
     fee_wei: int  # for the gas
     has_succeeded: bool  # else it was reverted, and only the gas was paid
     payments: tuple[Payment, ...]
+    dividend_wei: int = 0  # that the pool credited its sender
 
 
 def read_books(rpc_url: str, names: Mapping[str, str], first_block: int) -> list[Call]:
@@ -58,7 +61,7 @@ def read_call(transaction: Mapping[str, Any], receipt: Mapping[str, Any], known:
     name = next((function.name for function in functions if function.selector == selector), "unknown")
     events = [event for log in receipt["logs"] if (event := _event(log, known)) is not None]
     if name == "advance":
-        name = next((OF_ADVANCE[event] for event, _ in events if event in OF_ADVANCE), name)
+        name = next((OF_ADVANCE[event] for _, event, _ in events if event in OF_ADVANCE), name)
     gas = int(receipt["gasUsed"], 16)
     return Call(
         sender=_name(transaction["from"], known),
@@ -68,7 +71,12 @@ def read_call(transaction: Mapping[str, Any], receipt: Mapping[str, Any], known:
         gas_used=gas,
         fee_wei=gas * int(receipt["effectiveGasPrice"], 16),
         has_succeeded=receipt["status"] == "0x1",
-        payments=tuple(payment for _, payment in events if payment is not None),
+        payments=tuple(
+            Payment(source, _name(values["to"], known), int(values["amount_wei"]))
+            for source, event, values in events
+            if event == "Withdrawn"
+        ),
+        dividend_wei=sum(int(values["paid_wei"]) for _, event, values in events if event == "DividendPaid"),
     )
 
 
@@ -97,8 +105,16 @@ def senders_of(calls: Sequence[Call], name: str) -> tuple[str, ...]:
     return tuple(call.sender for call in calls if call.has_succeeded and call.name == name)
 
 
-def _event(log: Mapping[str, Any], known: Mapping[str, str]) -> tuple[str, Payment | None] | None:
-    """The name of an event of ours, and what it paid if it is a withdrawal."""
+def dividends_of(calls: Sequence[Call]) -> Counter[str]:
+    """What each account took."""
+    total: Counter[str] = Counter()
+    for call in calls:
+        total[call.sender] += call.dividend_wei
+    return total
+
+
+def _event(log: Mapping[str, Any], known: Mapping[str, str]) -> tuple[str, str, dict[str, Any]] | None:
+    """(contract, event, its values if it is one of MONEY)."""
     contract = known.get(log["address"].lower(), "")
     if contract not in CONTRACTS:
         return None
@@ -106,10 +122,8 @@ def _event(log: Mapping[str, Any], known: Mapping[str, str]) -> tuple[str, Payme
     event = next((event for event in abi.load(CONTRACTS[contract]).events.values() if event.topic == topics[0]), None)
     if event is None:
         return None
-    if event.name != "Withdrawn":
-        return event.name, None
-    values = event.decode(topics, bytes.fromhex(log["data"][2:]))
-    return event.name, Payment(contract, _name(values["to"], known), int(values["amount_wei"]))
+    is_money = event.name in MONEY
+    return contract, event.name, event.decode(topics, bytes.fromhex(log["data"][2:])) if is_money else {}
 
 
 def _name(address: object, known: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dlbc.cli import render
 from dlbc.cli.audit import show_checks
-from dlbc.cli.demo_dispute import DISPUTER, GAS_LIMITS, LAZY, OVERCLAIMER, PEOPLE, VERDICTS, DisputeOutcome
+from dlbc.cli.demo_dispute_outcome import GAS_LIMITS, OVERCLAIMER, PEOPLE, DisputeOutcome
 from dlbc.cli.demo_money import MARKET, POOL
 from dlbc.core.report import Check
 
@@ -15,7 +15,7 @@ def show_dispute(outcome: DisputeOutcome, figures: Path) -> None:
     """Who lied, how it came out, who paid for it, and where every wei went."""
     claimed, samples = outcome.claimed
     show_checks(
-        f"Audit of {OVERCLAIMER}'s claim of {claimed} of {samples}",
+        f"Evidence of {' and '.join(outcome.filers)} against {OVERCLAIMER}'s claim of {claimed} of {samples}",
         tuple(Check(**check) for check in outcome.checks),
     )
     render.table(
@@ -24,7 +24,7 @@ def show_dispute(outcome: DisputeOutcome, figures: Path) -> None:
         [
             [
                 name,
-                VERDICTS[name].name.lower() + (", without an audit" if name == LAZY else ""),
+                outcome.verdicts[name].name.lower(),
                 render.ether(ballot.lock_wei),
                 render.ether(ballot.returned_wei),
                 ballot.share_wei,
@@ -40,7 +40,7 @@ def show_dispute(outcome: DisputeOutcome, figures: Path) -> None:
             "fault": f"{str(refutation['fault']).replace('_', ' ')} at sample {refutation['sample']}",
             "transactions": refutation["transactions"],
             "gas": f"{refutation['gas']} (limit {GAS_LIMITS['refute']})",
-            f"{DISPUTER} earned": f"{refutation['earnedWei']} wei",
+            f"{refutation['refuter']} earned": f"{refutation['earnedWei']} wei",
         },
     )
     render.table(
@@ -83,11 +83,10 @@ def show_dispute(outcome: DisputeOutcome, figures: Path) -> None:
         ],
         right=["came in", "went out", "left"],
     )
-    if outcome.pool_balance_wei:
-        render.paragraph(
-            f"The {outcome.pool_balance_wei} wei in the pool are what is left of fees that no stake divides; they wait "
-            "for the next dividend."
-        )
+    render.paragraph(
+        f"The pool holds the auditors' stakes, which stay at work, and {outcome.pool_waiting_wei} wei of fees that no "
+        "stake divides; they wait for the next dividend."
+    )
     render.table(
         "Gas, the most one call used",
         ["call", "gas", "limit"],

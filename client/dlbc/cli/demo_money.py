@@ -13,7 +13,7 @@ from dlbc.core.disputes import (
     dispute_bond,
     dividend,
     filer_share,
-    is_slashed,
+    lost,
     rule,
     spoils,
     spread,
@@ -24,6 +24,8 @@ from dlbc.core.payouts import Settlement, refutation, settlement
 from dlbc.core.types import Ruling, Tally, Verdict, Wei
 
 MARKET, POOL = "market", "pool"
+ROUNDED_WEI = 50
+"""Of one auditor's dividends: a wei for each time that fees are shared out or dividends taken."""
 Flows = Mapping[tuple[str, str], int]
 """Wei by (from, to)."""
 
@@ -58,7 +60,8 @@ class Story:
     winner: str
     overclaimer: str
     flipper: str
-    disputer: str  # and refuter
+    filers: tuple[str, ...]  # of the dispute
+    refuter: str
     disputed: Prize
     refuted: Prize
     fee_bps: int
@@ -66,7 +69,7 @@ class Story:
     stakes: Mapping[str, int]
     verdicts: Mapping[str, Verdict]
     collected: tuple[str, ...]  # voters, in the order in which they collected
-    paid: tuple[str, ...]  # auditors, in the order in which they took their dividends
+    dividends: Mapping[str, int]  # what each auditor took, all in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +96,38 @@ def ballots_of(story: Story) -> dict[str, BallotMoney]:
         if wins(ruling, verdict):
             share = vote_share(pot, winners, lock)
             pot, winners = Wei(pot - share), Wei(winners - lock)
-        found[voter] = BallotMoney(lock, 0 if is_slashed(ruling, verdict) else lock, share)
+        found[voter] = BallotMoney(lock, lock - lost(ruling, verdict, lock), share)
     return found
+
+
+def active_of(story: Story) -> dict[str, int]:
+    """The stakes that are left after the vote."""
+    ballots = ballots_of(story)
+    return {name: stake - ballots[name].lock_wei + ballots[name].returned_wei for name, stake in story.stakes.items()}
 
 
 def dividends_of(story: Story) -> dict[str, int]:
-    """Fees and what is left of the refuted deposit, shared by the stake left after the vote.
-
-    Nobody has been active for an unbonding period, so no vote weighs yet; a wei that does not divide waits on.
+    """Fees and what is left of the refuted deposit, shared by the stake left after the vote, if all of it is shared at
+    once. Who takes part in every vote loses nothing of it; a wei that does not divide waits on.
     """
-    ballots = ballots_of(story)
-    active = {name: stake - ballots[name].lock_wei + ballots[name].returned_wei for name, stake in story.stakes.items()}
-    waiting, gains, found = sum(_pool_income(story)), 0, {}
-    for auditor in story.paid:
-        step = spread(waiting, sum(active.values()))
-        waiting, gains = waiting - step.shared_wei, gains + step.gain
-        found[auditor] = int(dividend(accrued(active[auditor], gains), 0, 0).paid_wei)
-    return found
+    active = active_of(story)
+    gain = spread(income_of(story), sum(active.values())).gain
+    return {name: int(dividend(accrued(wei, gain), 0, 0).paid_wei) for name, wei in active.items()}
+
+
+def are_dividends_right(story: Story) -> bool:
+    """Every auditor took its part, but for the few wei that each sharing and each taking rounds down. Which daemon
+    shares out and takes when is its own affair; and no wei is shared twice.
+    """
+    expected = dividends_of(story)
+    found = {name: story.dividends.get(name, 0) for name in story.stakes}
+    near = all(abs(found[name] - wei) <= ROUNDED_WEI for name, wei in expected.items())
+    return near and 0 <= income_of(story) - sum(found.values()) <= len(found) * ROUNDED_WEI
+
+
+def income_of(story: Story) -> int:
+    """What all auditors share."""
+    return sum(_pool_income(story))
 
 
 def movements(story: Story) -> list[Movement]:
@@ -165,33 +183,33 @@ def _out_of_the_market(story: Story) -> Iterator[Movement]:
         yield Movement(MARKET, story.requester, prize.bond_wei, f"bond of {name}: it released in time")
     yield Movement(MARKET, POOL, story.disputed.deposit_wei, f"{story.overclaimer}'s deposit, struck by a vote")
     struck = refutation(story.refuted.deposit_wei)
-    yield Movement(MARKET, story.disputer, struck.refuter_wei, f"a third of {story.flipper}'s deposit: refuter")
+    yield Movement(MARKET, story.refuter, struck.refuter_wei, f"a third of {story.flipper}'s deposit: refuter")
     yield Movement(MARKET, POOL, struck.pool_wei, "the rest of it, for all auditors")
 
 
 def _into_the_pool(story: Story) -> Iterator[Movement]:
     for auditor, stake in story.stakes.items():
         yield Movement(auditor, POOL, stake, "stake")
-    yield Movement(story.disputer, POOL, dispute_bond(story.disputed.bounty_wei), "bond of the dispute")
+    for filer in story.filers:
+        yield Movement(filer, POOL, dispute_bond(story.disputed.bounty_wei), "bond of its dispute")
 
 
 def _out_of_the_pool(story: Story) -> Iterator[Movement]:
-    split = _spoils(story)
-    yield Movement(POOL, story.disputer, split.returned_wei, "bond of the dispute: the claim fell")
-    third = filer_share(split.filers_pot_wei, 1)
-    yield Movement(POOL, story.disputer, third, f"a third of {story.overclaimer}'s deposit: filer")
-    ballots, dividends = ballots_of(story), dividends_of(story)
-    for auditor, stake in story.stakes.items():
+    split, left = _spoils(story), len(story.filers)
+    pot = split.filers_pot_wei
+    for filer in story.filers:
+        yield Movement(POOL, filer, dispute_bond(story.disputed.bounty_wei), "bond of its dispute: the claim fell")
+        third = filer_share(pot, left)
+        pot, left = Wei(pot - third), left - 1
+        yield Movement(POOL, filer, third, f"of a third of {story.overclaimer}'s deposit: filer")
+    ballots = ballots_of(story)
+    for auditor in story.stakes:
         ballot = ballots[auditor]
-        if ballot.returned_wei == ballot.lock_wei:
-            yield Movement(POOL, auditor, stake, "stake, all of it")
-        else:
-            yield Movement(POOL, auditor, stake - ballot.lock_wei, "stake, less the slashed lock")
         if ballot.share_wei:
-            why = f"share by lock of the slashed lock and two thirds of {story.overclaimer}'s deposit"
+            why = f"share by lock of slashed locks and two thirds of {story.overclaimer}'s deposit"
             yield Movement(POOL, auditor, ballot.share_wei, why)
-        if dividends.get(auditor):
-            yield Movement(POOL, auditor, dividends[auditor], "dividend, by stake")
+        if story.dividends.get(auditor):
+            yield Movement(POOL, auditor, story.dividends[auditor], "dividends, by stake")
 
 
 # ------------------------------------------------------------------ the rules at work
@@ -235,7 +253,7 @@ def _spoils(story: Story) -> Spoils:
         ruling_of(story),
         _tally(story),
         bond_wei=dispute_bond(story.disputed.bounty_wei),
-        filers=1,
+        filers=len(story.filers),
         struck_wei=story.disputed.deposit_wei,
         is_claim=True,
     )

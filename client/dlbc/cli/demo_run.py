@@ -153,10 +153,10 @@ class Demo:
         for name, task in self._script.tasks.items():
             file = self._folder / f"{self._script.dataset}-{name}.toml"
             text = task_template(file.name, self._script.dataset, task.family)
-            tenth = f"{float(task.bounty.split()[0]) / 10:g} ether"
+            ether = float(task.bounty.split()[0])
             text = text.replace('bounty = "1 ether"', f'bounty = "{task.bounty}"')
-            text = text.replace('deposit = "0.1 ether"', f'deposit = "{tenth}"')
-            text = text.replace('bond = "0.1 ether"', f'bond = "{tenth}"')
+            text = text.replace('deposit = "0.35 ether"', f'deposit = "{0.35 * ether:g} ether"')
+            text = text.replace('bond = "0.1 ether"', f'bond = "{0.1 * ether:g} ether"')
             text = with_long_windows(text)
             for line, other in task.widths:
                 text = text.replace(line, other)

@@ -33,6 +33,8 @@ class Stage:
     def __init__(self, network: Network, chain: Chain, pool: Pool, folder: Path, view: View, stack: ExitStack) -> None:
         self.network, self.chain, self.pool = network, chain, pool
         self.folder, self.view = folder, view
+        self.names: dict[str, str] = {}
+        """Of accounts, by address: what is shown says who, not where."""
         self._stack = stack
         self._playing: list[Actor] = []
         self._finished: list[Actor] = []
@@ -113,13 +115,19 @@ class Stage:
     def follow(self, actor: Actor) -> None:
         """Shows what an actor logged since the last look."""
         for event in actor.read_events():
-            self.view.event(actor.who, event)
+            self.view.event(actor.who, {key: self._named(value) for key, value in event.items()})
 
     def move_to(self, moment: int) -> None:
         """Moves the chain's clock; a moment that has passed is left alone."""
         self.network.advance_time(to=moment)
 
     # ------------------------------------------------------------------ inside
+
+    def _named(self, value: Any) -> Any:
+        if isinstance(value, str):
+            for address, name in self.names.items():
+                value = value.replace(address, name)
+        return value
 
     def _launch(
         self, name: str, arguments: Sequence[str], environment: Mapping[str, str], who: str, module: str

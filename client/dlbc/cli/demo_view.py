@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 
+VERDICTS = {"stands": "stands", "falls": "falls", "unavailable": "is not served"}
+"""What an examination found, in words."""
+
+
 class View(Protocol):
     """Where the demo tells what happens."""
 
@@ -64,6 +68,18 @@ def phrase(event: Mapping[str, Any]) -> str:
             return f"received {render.ether(event['wei'])}" + (
                 f" in block {event['block']}" if "block" in event else ""
             )
+        case "auditor_started":
+            return "audits whatever is opened, from now on"
+        case "miner_started":
+            return "mines whatever is posted, from now on"
+        case "examination_started":
+            return f"examines {event['about']} in {task}, in a process of its own"
+        case "examined":
+            failed = f": {event['failed']}" if event.get("failed") else ""
+            says = VERDICTS.get(event["verdict"], "can't be judged")
+            return f"found that {event['about']} in {task} {says}{failed}"
+        case "vote_collected":
+            return f"collected from the vote on {task}"
         case "staked":
             return f"staked {render.ether(event['wei'])}"
         case "stake_activated":

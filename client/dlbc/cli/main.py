@@ -17,6 +17,7 @@ from dlbc.core.errors import ContractRefused, DlbcError, Usage
 
 COMMANDS = {
     "task": "Post a training task, release its test set, watch it.",
+    "requester": "Release on time, fetch the models, tell what happens: a daemon for whoever posts.",
     "miner": "Train, commit, reveal, open and collect.",
     "keeper": "Advance tasks whose time is up, and relay signed reveals.",
     "auditor": "Stake, vote, dispute false claims, and earn for it.",

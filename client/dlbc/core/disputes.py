@@ -17,6 +17,8 @@ from dlbc.core.types import Case, Ground, Ruling, Tally, Timestamp, Verdict, Wei
 
 BOND_DIVISOR = 10
 """A dispute's or impeachment's bond is the round's bounty divided by this, rounded up."""
+UNAVAILABLE_DIVISOR = 10
+"""What a losing Unavailable gives up is its lock divided by this, rounded down."""
 MAX_DISPUTED_SAMPLES = 8
 ALL_GROUNDS = sum(Ground)
 _INDEX_BITS = 64
@@ -44,7 +46,7 @@ def ballot_lock(snapshot_wei: int, active_wei: int, lock_bps: int) -> Wei:
 
 
 def rule(tally: Tally, snapshot_wei: int, lock_bps: int, attempt: int) -> Ruling:
-    """What the revealed ballots say: a third of the snapshot must speak, and two thirds of it agree (P-54, P-55).
+    """What the revealed ballots say: a third of the snapshot must speak, and more than half of that agree (P-54, P-55).
 
     snapshot_wei: active stake of all at the snapshot. Exact; nothing is rounded.
     """
@@ -52,11 +54,9 @@ def rule(tally: Tally, snapshot_wei: int, lock_bps: int, attempt: int) -> Ruling
     revealed = tally.stands_wei + falls
     if not revealed or not snapshot_wei or revealed * BPS * 3 < snapshot_wei * lock_bps:
         return Ruling.NO_QUORUM if attempt else Ruling.REPEAT
-    if falls * 3 >= revealed * 2:
+    if falls > tally.stands_wei:
         return Ruling.FALLS
-    if tally.stands_wei * 3 >= revealed * 2:
-        return Ruling.STANDS
-    return Ruling.SPLIT
+    return Ruling.STANDS if tally.stands_wei > falls else Ruling.SPLIT
 
 
 def wins(ruling: Ruling, verdict: Verdict) -> bool:
@@ -66,10 +66,17 @@ def wins(ruling: Ruling, verdict: Verdict) -> bool:
     return ruling is Ruling.STANDS and verdict is Verdict.STANDS
 
 
-def is_slashed(ruling: Ruling, verdict: Verdict) -> bool:
-    """Whether a ballot's lock goes to the winners; that of Unavailable never does."""
-    losing = {Ruling.FALLS: Verdict.STANDS, Ruling.STANDS: Verdict.FALLS}
-    return losing.get(ruling) is verdict
+def lost(ruling: Ruling, verdict: Verdict, lock_wei: int) -> Wei:
+    """What of its lock a ballot does not get back: all of it to the winners, or a tenth of an Unavailable to dividends.
+
+    What one voter could not fetch, another could: the tenth is enough that saying it unseen does not pay
+    (docs/economy.md).
+    """
+    if ruling is Ruling.FALLS:
+        return Wei(lock_wei if verdict is Verdict.STANDS else 0)
+    if ruling is not Ruling.STANDS or verdict is Verdict.STANDS:
+        return Wei(0)
+    return Wei(lock_wei // UNAVAILABLE_DIVISOR if verdict is Verdict.UNAVAILABLE else lock_wei)
 
 
 # ---------------------------------------------------------------- who gets what

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from dlbc.core.types import (
     Address,
+    BlockHeader,
     Claim,
     Hash32,
     Locator,
+    Outcome,
     PredictionLeaf,
     Reason,
     Ruling,
@@ -111,6 +113,33 @@ class RoundSettled:
     paid_wei: Wei
     fee_wei: Wei
     royalty_wei: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimNominated:
+    """Event of a claim that was put forward after a strike."""
+
+    task_id: TaskId
+    round: int
+    miner: Address
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnded:
+    """Events TaskCancelled, TaskVoided and TaskAborted: a task that gives no further block."""
+
+    task_id: TaskId
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class BlockAppended:
+    """Event of a ledger block."""
+
+    height: int
+    block_hash: Hash32
+    task_id: TaskId
+    header: BlockHeader
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,3 +273,28 @@ class ClaimStruck:
     round: int
     miner: Address
     reason: Reason
+
+
+# ------------------------------------------------------------------ of both, in order
+
+LedgerEvent = (
+    TaskPosted
+    | ModelCommitted
+    | TestSetReleased
+    | ClaimRevealed
+    | ClaimNominated
+    | ModelOpened
+    | ClaimStruck
+    | RoundSettled
+    | TaskEnded
+    | BlockAppended
+)
+"""What a ledger block follows from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An event, and the block of the chain that holds it."""
+
+    block_number: int
+    event: LedgerEvent

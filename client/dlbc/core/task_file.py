@@ -23,6 +23,7 @@ MAX_BITS = 256
 BUILT_IN = ("digits", "fashion-mnist")
 MAX_TOLERANCE_PPM = 20_000
 MIN_SHARE_PERCENT = 10  # of the bounty, for the miners' deposit and the requester's bond (P-12)
+DEPOSIT_PERCENT = 35  # of the bounty, unless the file says otherwise; why: docs/economy.md
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def parse_task_file(text: str | bytes) -> TaskFile:
         batch=_whole(training, "training", "batch", 1, 2**20, default=128),
         learning_rate_ppm=_share(training, "training", "learning_rate", 1, 10 * PPM, default=1_000),
         bounty_wei=bounty,
-        deposit_wei=_amount(money, "deposit", tenth),
+        deposit_wei=_amount(money, "deposit", Wei(-(-bounty * DEPOSIT_PERCENT // 100))),
         bond_wei=_amount(money, "bond", tenth),
         royalty_bps=_share(money, "money", "royalty", 0, 200_000, default=50_000) // 100,
         train_seconds=window("train"),

@@ -50,9 +50,10 @@ batch = 128
 learning_rate = 0.001
 
 [money]
-# "1.5 ether", "200 gwei" or whole wei. Deposit and bond default to the least allowed, 10 % of the bounty.
+# "1.5 ether", "200 gwei" or whole wei. The deposit is what a miner with a false claim loses: 10 % to
+# 100 % of the bounty, 35 % unless you say otherwise. Your bond is lost if you do not release: 10 % or more.
 bounty = "1 ether"
-deposit = "0.1 ether"
+deposit = "0.35 ether"
 bond = "0.1 ether"
 # The part of the prize that goes to the miner of a declared parent model.
 royalty = 0.05

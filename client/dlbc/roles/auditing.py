@@ -212,8 +212,15 @@ class AuditorDaemon:
         if stake.pending_wei and self._now >= stake.ready_at:
             self.staker.activate()
         accrued, _, _ = self.pool.dividend(me)
-        if max(accrued, self.pool.credit(me), self.chain.credit(me)) >= SMALL_CHANGE:
+        if max(accrued + self._part_of_fees(), self.pool.credit(me), self.chain.credit(me)) >= SMALL_CHANGE:
             self.staker.dividends()
+
+    def _part_of_fees(self) -> Wei:
+        """What sharing out would bring: fees wait in the market until some auditor does it."""
+        active, waiting = self.pool.totals()
+        own = self.pool.stake_of(self.voter.keys.address).active_wei
+        fees = waiting + self.chain.credit(self.pool.address)
+        return Wei(fees * own // active if active else 0)
 
     # ------------------------------------------------------------------ inside
 

@@ -220,6 +220,9 @@ class Miner:
         except DlbcError as error:
             # No money for this step, or a node behind a load balancer that does not know yet what another one told us.
             self._trouble("failed", entry, str(error))
+        except OSError as error:
+            # A full disk, too many open files: the machine's fault, and no reason to lose the task.
+            self._trouble("failed", entry, f"this machine: {error.strerror or type(error).__name__}")
         except Exception as error:  # noqa: BLE001  (strangers chose this task; what it breaks must stay its own)
             why = f"unexpected {type(error).__name__}: {str(error)[:200]}"
             if entry.may_give_up:

@@ -22,7 +22,7 @@ from dlbc.core.canonical import to_bytes
 from dlbc.core.decide import Decision, Do, decide_requester
 from dlbc.core.difficulty import difficulty
 from dlbc.core.errors import BadInput, ContractRefused, DlbcError, NotFound, Refused, TryLater, VerificationFailed
-from dlbc.core.events import Receipt
+from dlbc.core.events import Receipt, TaskPosted
 from dlbc.core.hashing import sha256
 from dlbc.core.manifest import Manifest, SealedTest, Shard, Training, manifest_to_bytes, workload_of
 from dlbc.core.proofs import key_hash, terms_hash, test_commitment
@@ -33,7 +33,7 @@ from dlbc.core.test_key import data_digest, derive_test_key, task_secrets_typed_
 from dlbc.core.types import METRIC_TOP1, Hash32, TaskId, Terms, TestSet, Wei
 from dlbc.core.units import format_amount
 from dlbc.ports import Chain, Dataset, DataSource, Journal, Keys, Pool, Storage, Trainer
-from dlbc.roles.artifacts import fetch_manifest, fetch_sealed, store_sealed
+from dlbc.roles.artifacts import FETCH_SECONDS, fetch_manifest, fetch_sealed, store_sealed
 from dlbc.roles.collecting import pull_credits
 from dlbc.roles.keeper import advance, read_facts, report_phase
 from dlbc.roles.loop import Report, unheard
@@ -41,6 +41,9 @@ from dlbc.roles.stakes import stake_warning
 
 SHARD_BYTES = 8 * 2**20
 DRAFT = "draft"
+
+Preimage = tuple[TestSet, bytes]
+"""Of a test commitment: the test set's facts and its key, which is secret until it is released."""
 
 OpenJournal = Callable[[], AbstractContextManager[Journal]]
 ReadJournal = Callable[[], AbstractContextManager[Journal | None]]
@@ -192,8 +195,11 @@ class Requester:
         Raises Refused naming what is missing, before anything is sent.
         """
         committed = self.chain.round(task_id, self.chain.task(task_id).round).test_commitment
-        test_set, key = self._preimage(task_id, committed)
-        receipt = self.chain.release(task_id, test_set, key)
+        return self.release_with(task_id, self._preimage(task_id, committed))
+
+    def release_with(self, task_id: TaskId, preimage: Preimage) -> Receipt:
+        """The same with a preimage that is known."""
+        receipt = self.chain.release(task_id, *preimage)
         self.report("test_set_released", task_id=task_id, tx=receipt.tx_hash, gas=receipt.gas_used)
         return receipt
 
@@ -326,29 +332,31 @@ class Requester:
                 return TaskId(number)
         return None
 
-    def _preimage(self, task_id: TaskId, committed: Hash32) -> tuple[TestSet, bytes]:
+    # ------------------------------------------------------------------ the preimage of a test commitment
+
+    def kept_preimage(self, committed: Hash32) -> Preimage | None:
+        """From the journal."""
         with self.read_journal() as journal:
             for key, record in [] if journal is None else journal.all(DRAFT):
                 if "terms" in record:
                     draft = _draft(key, record)
                     if test_commitment(draft.test_set) == committed:
                         return draft.test_set, draft.test_key
-        try:
-            return self._preimage_from_wallet(task_id, committed)
-        except DlbcError as error:
-            raise Refused(
-                f"task {task_id} can't be released: its test key is not in this journal, and the wallet does not give "
-                f"it back ({error}); use the account and the home folder that posted it"
-            ) from error
+        return None
 
-    def _preimage_from_wallet(self, task_id: TaskId, committed: Hash32) -> tuple[TestSet, bytes]:
-        posted = self.chain.task_posted(task_id)
+    def preimage_from_wallet(
+        self, posted: TaskPosted, committed: Hash32, storage: Storage, *, timeout: float = FETCH_SECONDS
+    ) -> Preimage:
+        """Without the journal: the wallet signs the key again, `storage` has the rest. Sends nothing.
+
+        Raises NotFound, Unavailable, VerificationFailed when that is not what was committed.
+        """
         if posted.requester != self.keys.address:
             raise NotFound(f"{posted.requester} posted it, not {self.keys.address}")
-        manifest = fetch_manifest(self.storage, posted)
+        manifest = fetch_manifest(storage, posted, timeout=timeout)
         listed, classes = manifest.tests[0], manifest.architecture.classes
         key = derive_test_key(self._sign_task_secrets(data_digest(manifest.shards)))
-        plain = b"".join(fetch_sealed(self.storage, listed.sealed, key, max_bytes=listed.size_bytes))
+        plain = b"".join(fetch_sealed(storage, listed.sealed, key, max_bytes=listed.size_bytes, timeout=timeout))
         data = self.trainer.parse_dataset(plain, input_shape=manifest.architecture.input_shape, classes=classes)
         test_set = TestSet(
             sealed_locator=listed.sealed,
@@ -363,6 +371,28 @@ class Requester:
         if test_commitment(test_set) != committed:
             raise VerificationFailed("the recovered test set is not the committed one")
         return test_set, key
+
+    def journaled_tasks(self) -> list[tuple[TaskId, Hash32]]:
+        """(task, its terms' hash) of every posting that the journal knows, on whatever market it was."""
+        with self.read_journal() as journal:
+            drafts = [
+                _draft(key, record)
+                for key, record in ([] if journal is None else journal.all(DRAFT))
+                if "terms" in record
+            ]
+        return [(draft.task_id, draft.terms_hash) for draft in drafts if draft.task_id is not None]
+
+    def _preimage(self, task_id: TaskId, committed: Hash32) -> Preimage:
+        kept = self.kept_preimage(committed)
+        if kept is not None:
+            return kept
+        try:
+            return self.preimage_from_wallet(self.chain.task_posted(task_id), committed, self.storage)
+        except DlbcError as error:
+            raise Refused(
+                f"task {task_id} can't be released: its test key is not in this journal, and the wallet does not give "
+                f"it back ({error}); use the account and the home folder that posted it"
+            ) from error
 
 
 # ------------------------------------------------------------------ values in, values out

@@ -19,7 +19,7 @@ from dlbc.roles.collecting import collect_votes, pull_credits
 from dlbc.roles.loop import Report, unheard
 from dlbc.roles.outcome import Agree, Outcome, agreed
 
-STAKE_SHARE = 3
+STAKE_SHARE = 20
 """Clients warn about a bounty above this part of the active stake (P-57)."""
 
 
@@ -159,7 +159,7 @@ def stake_warning(bounty_wei: int, active_wei: int) -> str:
     if bounty_wei * STAKE_SHARE <= active_wei:
         return ""
     return (
-        f"the bounty of {format_amount(bounty_wei)} is more than a third of all active stake "
+        f"the bounty of {format_amount(bounty_wei)} is more than a twentieth of all active stake "
         f"({format_amount(active_wei)}): a false claim could be worth more than the votes against it"
     )
 

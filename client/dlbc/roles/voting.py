@@ -278,7 +278,7 @@ def ruling_in_words(view: CaseView) -> str:
     if view.case.ruling is Ruling.STANDS:
         return "it stands"
     if view.case.ruling is Ruling.SPLIT:
-        return "neither side has two thirds, so it stands"
+        return "as much for as against, so it stands"
     if view.case.ruling is Ruling.NO_QUORUM:
         return "no quorum, so it stands"
     return "no quorum yet, the vote is repeated" if view.case.attempt else "open"

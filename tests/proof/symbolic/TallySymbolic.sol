@@ -29,14 +29,13 @@ contract TallySymbolic is Symbolic {
         }
     }
 
-    /// @dev SYM-TALLY-2: Falls has two thirds against the claim, Stands two thirds for it, Split neither: they exclude each
-    /// other.
+    /// @dev SYM-TALLY-2: Falls has more than half against the claim, Stands more than half for it, Split neither.
     function check_falls_and_stands_exclude_each_other(Votes calldata votes) external pure {
         Ruling ruling = counted(votes);
         uint256 against = uint256(votes.fallsWei) + votes.unavailableWei;
         uint256 revealed = against + votes.standsWei;
-        bool most = against * 3 >= revealed * 2;
-        bool least = uint256(votes.standsWei) * 3 >= revealed * 2;
+        bool most = against * 2 > revealed;
+        bool least = uint256(votes.standsWei) * 2 > revealed;
         if (ruling == Ruling.Falls) assert(most && !least);
         if (ruling == Ruling.Stands) assert(least && !most);
         if (ruling == Ruling.Split) assert(!least && !most);
@@ -68,13 +67,15 @@ contract TallySymbolic is Symbolic {
         assert(!TallyLib.hasQuorum(amount, 0, lockBps));
     }
 
-    /// @dev SYM-TALLY-6: no ballot both wins and loses, and without a ruling for a side none does either.
-    function check_winners_and_losers_exclude_each_other(Ruling ruling, Verdict verdict) external pure {
+    /// @dev SYM-TALLY-6: no ballot both wins and loses, none loses more than its lock, Unavailable a tenth at most, and
+    /// without a ruling for a side none wins or loses.
+    function check_winners_and_losers_exclude_each_other(Ruling ruling, Verdict verdict, uint88 lockWei) external pure {
         bool hasWon = TallyLib.hasWon(ruling, verdict);
-        bool hasLost = TallyLib.hasLost(ruling, verdict);
-        assert(!(hasWon && hasLost));
-        if (ruling != Ruling.Stands && ruling != Ruling.Falls) assert(!hasWon && !hasLost);
-        if (verdict == Verdict.Unavailable) assert(!hasLost);
+        uint256 lostWei = TallyLib.lossDown(ruling, verdict, lockWei);
+        assert(!hasWon || lostWei == 0);
+        assert(lostWei <= lockWei);
+        if (ruling != Ruling.Stands && ruling != Ruling.Falls) assert(!hasWon && lostWei == 0);
+        if (verdict == Verdict.Unavailable) assert(lostWei * 10 <= lockWei);
     }
 
     /// @dev SYM-TALLY-7: one more ballot for what won does not change what won.

@@ -49,6 +49,16 @@ def test_view__for_scripts__is_one_json_object_with_the_facts(site: Site, settle
     assert settled in [entry["taskId"] for entry in status["entries"]]
 
 
+@pytest.mark.usefixtures("settled")
+def test_ledger_verify__with_models_and_then_again__goes_on_after_what_it_verified(site: Site) -> None:
+    """The second run has nothing left to verify, and says from where it went on."""
+    first = site.run("", "ledger", "verify", "--models", "--from-genesis")
+    assert (first["verified"], first["verifiedBefore"], first["unavailable"], first["wrong"]) == (True, 0, [], [])
+    assert first["depths"] == {"model": first["blocks"]}
+    again = site.run("", "ledger", "verify", "--models")
+    assert (again["verified"], again["verifiedBefore"], again["modelsLookedAt"]) == (True, first["blocks"], 0)
+
+
 def test_model_verify__another_file__exit_code_4(site: Site, settled: TaskId) -> None:
     """A file that is no model at all is reported as a failed check, not as a crash."""
     file = site.folder / "text.safetensors"

@@ -128,6 +128,7 @@ class FakeMarket:
 
     params: Params = PARAMS
     now: int = 1_800_000_000
+    gas_price: int = 10**9
     address: Address = MARKET
     genesis: Hash32 = field(default_factory=lambda: proofs.genesis_hash(CHAIN_ID, REGISTRY))
     tasks: dict[int, Task] = field(default_factory=dict)
@@ -306,6 +307,9 @@ class FakeChain:
     def balance(self, account: Address) -> Wei:
         return Wei(self.state.balances.get(account, 0))
 
+    def gas_price(self) -> Wei:
+        return Wei(self.state.gas_price)
+
     def finish_sent(self) -> int:
         return len(self.state.waiting)
 
@@ -364,6 +368,9 @@ class FakeChain:
 
     def postings(self) -> Iterator[TaskPosted]:
         return iter(list(self.state.posted.values()))
+
+    def postings_of(self, requester: Address) -> list[TaskPosted]:
+        return [posted for posted in self.postings() if posted.requester == requester]
 
     def queue_at_posting(self, task_id: TaskId) -> int:
         self.task(task_id)

@@ -528,8 +528,11 @@ class PoolState:
             self._set_tally(case_id, attempt, pot_wei=tally.pot_wei - share, winners_wei=tally.winners_wei - lock)
             self.credit(voter, share, case.task_id)
         self.note("VoteCollected", case.task_id, case.round, voter, share)
-        if not disputes.is_slashed(ruling, verdict):
-            self._change_active(voter, lock)
+        lost = disputes.lost(ruling, verdict, lock)
+        if verdict is Verdict.UNAVAILABLE:
+            self.waiting += lost
+        if lock != lost:
+            self._change_active(voter, lock - lost)
             self._push(voter)
 
     def recover_vote(self, case_id: Hash32, attempt: int, voter: Address, ballot: Hash32, lock_wei: Wei) -> None:

@@ -15,19 +15,25 @@ from dlbc.core.examination import Examination
 from dlbc.core.task_file import TaskFile, parse_task_file
 from dlbc.core.types import Address, Locator, TaskId, Wei
 from dlbc.ports import Examinations, Examining, Keys
+from dlbc.roles.attention import Attention
 from dlbc.roles.auditing import AuditorDaemon, Limits
 from dlbc.roles.auditor import Auditor
+from dlbc.roles.bond_watch import BondWatch
 from dlbc.roles.disputing import Disputer
 from dlbc.roles.examination_queue import ExaminationQueue
 from dlbc.roles.examining import Examiner
 from dlbc.roles.loop import said_once
 from dlbc.roles.miner import Miner, MinerOptions
+from dlbc.roles.model_store import ModelStore
 from dlbc.roles.models import Models
 from dlbc.roles.refuting import Refuter
 from dlbc.roles.requester import Requester
+from dlbc.roles.requesting import RequesterDaemon
 from dlbc.roles.stakes import Staker
+from dlbc.roles.telling import Outbox
 from dlbc.roles.voting import Voter
 from fakes.chain import FakeChain, FakeMarket
+from fakes.channel import Listener
 from fakes.journal import MemoryJournal
 from fakes.keys import account
 from fakes.pool import FakePool, PoolState
@@ -44,6 +50,7 @@ family = "mlp"
 epochs = 5
 [money]
 bounty = "1 ether"
+deposit = "0.1 ether"
 [windows]
 train = "1h"
 release = "1h"
@@ -53,6 +60,10 @@ challenge = "1h"
 [scoring]
 min_score = 0.5
 """
+
+
+PATIENCE = 30.0
+"""Seconds that a tick waits for what runs in a thread: everything happens in the order of the ticks."""
 
 
 class Crash(BaseException):
@@ -99,6 +110,18 @@ class FaultyStorage(MemoryStorage):
         locator = super().add(data)
         self._steps.take("after upload")
         return locator
+
+
+@dataclass
+class Stopwatch:
+    """Time that goes on by a little whenever somebody looks."""
+
+    now: float = 0.0
+    step: float = 0.25
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
 
 
 @dataclass
@@ -183,6 +206,52 @@ class World:
             open_journal=open_journal,
             read_journal=open_journal,
             report=self._report(name),
+        )
+
+    def requester_daemon(
+        self,
+        name: str = "requester",
+        *,
+        steps: Steps | None = None,
+        keys: Keys | None = None,
+        listener: Listener | None = None,
+        tasks: frozenset[TaskId] | None = None,
+        free_bytes: int = 1 << 40,
+    ) -> RequesterDaemon:
+        """A requester that nobody tends. Another one of the same name finds the same journals and the same disk."""
+        steps, stopwatch = steps or Steps(), Stopwatch()
+        requester, report = self.requester(name, steps=steps, keys=keys), said_once(self._report(name))
+        journal, folder = FaultyJournal(self.journal(f"{name}-daemon"), steps), self.folder / f"{name}-daemon"
+        store = ModelStore(
+            open_models=self.models,
+            storage=requester.storage,
+            journal=journal,
+            folder=folder / "models",
+            seconds=stopwatch,
+            report=report,
+            free_bytes=lambda _: free_bytes,
+            patience=PATIENCE,
+        )
+        channels = [] if listener is None else [listener.process(steps)]
+        return RequesterDaemon(
+            requester=requester,
+            journal=journal,
+            outbox=Outbox(journal, channels, stopwatch, report, PATIENCE),
+            store=store,
+            bonds=BondWatch(
+                requester.chain,
+                requester,
+                requester.storage,
+                journal,
+                folder / "files",
+                report=report,
+                patience=PATIENCE,
+            ),
+            attention=Attention(requester.chain, stopwatch),
+            seconds=stopwatch,
+            wall=lambda: self.market.now,
+            report=report,
+            tasks=tasks,
         )
 
     def miner(

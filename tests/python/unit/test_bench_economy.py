@@ -57,7 +57,7 @@ class Checked(Books):
 
 
 def test_rule__vectors__is_what_the_contracts_say() -> None:
-    """At a third and two thirds the swept rule is the contracts' own."""
+    """At a third and a half the swept rule is the contracts' own."""
     rows = VECTORS["rulings"]
     for place, expected in enumerate(rows["ruling"]):
         named = ("committedWei", "standsWei", "fallsWei", "unavailableWei")
@@ -173,7 +173,7 @@ def _in_memory(ballots: dict[str, Verdict], filers: list[str], has_runner_up: bo
 
 def _on_books(ballots: dict[str, Verdict], filers: list[str], has_runner_up: bool) -> dict[str, int]:
     books = Checked(NO_GAS, 0)
-    rules = exactly(RULES, TERMS.bond_wei)
+    rules = exactly(replace(RULES, deposit_bps=1_000, lock_bps=2_000), TERMS.bond_wei)
     court = Court(books, rules)
     for name, wei in AUDITORS.items():
         court.stake(name, wei)
@@ -230,9 +230,9 @@ def test_books__more_asked_for_than_there_is__is_a_fault() -> None:
 
 def test_rules__as_deployed__are_the_local_networks() -> None:
     """Defaults come from the file that is deployed, and are those of docs/protocol.md."""
-    assert (RULES.fee_bps, RULES.lock_bps, RULES.demand_bond_wei) == (200, 2_000, ETHER // 200)
-    assert (RULES.quorum, RULES.majority) == (Fraction(1, 3), Fraction(2, 3))
-    assert RULES.deposit(11) == 2  # a tenth, rounded up as the market's bound is
+    assert (RULES.fee_bps, RULES.lock_bps, RULES.demand_bond_wei) == (200, 500, ETHER // 200)
+    assert (RULES.quorum, RULES.majority) == (Fraction(1, 3), Fraction(1, 2))
+    assert RULES.deposit(11) == 4  # 35 %, rounded up as the market's bound is
 
 
 # ---------------------------------------------------------------- attacks that can be calculated by hand
@@ -245,15 +245,15 @@ def _gas(*calls: str) -> int:
 def test_silent_leader__default__costs_the_deposit_and_gas_and_two_windows() -> None:
     """P-51: the deposit goes to the pool; the round loses one opening and one nominating window."""
     played = tasks.silent_leader(RULES, WORLD, GAS)
-    assert -(ETHER // 10) - _gas("commit", "reveal") == played.profit_wei
+    assert -(ETHER * 35 // 100) - _gas("commit", "reveal") == played.profit_wei
     assert 2 * RULES.open_seconds == played.delay_seconds
 
 
-def test_over_claim__default__pays_below_nine_chances_in_ten() -> None:
+def test_over_claim__default__pays_below_three_chances_in_four() -> None:
     """Unseen it wins bounty less fee, seen it loses the deposit: the threshold is V / (V + L)."""
     found = tasks.over_claim(RULES, WORLD, GAS)
     won = ETHER - ETHER // 50 - _gas("commit", "reveal", "open", "settle", "reclaim")
-    lost = ETHER // 10 + _gas("commit", "reveal", "open")
+    lost = ETHER * 35 // 100 + _gas("commit", "reveal", "open")
     assert (won, -lost) == (found.unseen_wei, found.caught_wei)
     assert won / (won + lost) == pytest.approx(found.deterrence)
     assert found.expected(found.deterrence) == pytest.approx(0, abs=1_000)
@@ -275,20 +275,20 @@ def test_unreachable_score__default__costs_gas_and_capital_only() -> None:
     assert -_gas("post", "release", "void") - capital == pytest.approx(played.profit_wei, abs=2)
 
 
-@pytest.mark.parametrize(("share", "result"), [(0.33, "falls"), (0.335, "split"), (0.665, "split"), (0.67, "stands")])
-def test_false_claim__all_honest_vote__settles_from_more_than_a_third(share: float, result: str) -> None:
-    """P-55: with more than a third the vote is split, and a split vote settles the claim."""
+@pytest.mark.parametrize(("share", "result"), [(0.33, "falls"), (0.495, "falls"), (0.5, "split"), (0.505, "stands")])
+def test_false_claim__all_honest_vote__settles_from_a_half(share: float, result: str) -> None:
+    """P-55: with a half the vote is split, and a split vote settles the claim; with less it falls."""
     world = replace(WORLD, turnout=1.0)
     played = votes.false_claim_with_stake(RULES, world, GAS, share)
     assert result == played.result
     assert (played.profit_wei > 0) == (result != "falls")
 
 
-def test_honest_claim__all_honest_vote__struck_from_two_thirds() -> None:
-    """P-54: a side wins with two thirds of the revealed locks."""
+def test_honest_claim__all_honest_vote__struck_from_more_than_a_half() -> None:
+    """P-54: a side wins with more than half of the revealed locks."""
     world = replace(WORLD, turnout=1.0)
-    assert votes.share_to_strike_an_honest_claim(RULES, world, GAS) == 0.67
-    assert votes.share_to_settle_a_false_claim(RULES, world, GAS) == 0.335
+    assert votes.share_to_strike_an_honest_claim(RULES, world, GAS) == 0.505
+    assert votes.share_to_settle_a_false_claim(RULES, world, GAS) == 0.5
 
 
 def test_dispute_spam__voted__costs_the_bond_of_which_the_leader_has_half() -> None:
@@ -300,15 +300,17 @@ def test_dispute_spam__voted__costs_the_bond_of_which_the_leader_has_half() -> N
     assert tuple(played.delay_seconds // RULES.market.vote_seconds for played in (voted, unheard)) == (2, 6)
 
 
-def test_bribe__all_vote__guarantees_a_third_of_all_locks() -> None:
-    """Whoever is bought risks its lock; a little more than a third has to be bought."""
+def test_bribe__all_vote__guarantees_half_of_all_locks() -> None:
+    """Whoever is bought risks its lock; half of the votes have to be bought."""
     found = votes.bribe(RULES, replace(WORLD, turnout=1.0))
-    assert WORLD.stake_wei // 3 * 2_000 // 10_000 == pytest.approx(found.guarantee_wei, abs=2)
-    third = (ETHER // 10 - ETHER // 30) // 3
-    assert found.pot_wei == pytest.approx(third, abs=2)
+    assert WORLD.stake_wei // 2 * 500 // 10_000 == pytest.approx(found.guarantee_wei, abs=2)
+    deposit = ETHER * 35 // 100
+    assert found.pot_wei == pytest.approx((deposit - deposit // 3) // 2, abs=2)
 
 
-@pytest.mark.parametrize(("lock_bps", "turnout", "expected"), [(2_000, 1.0, 5), (2_000, 0.8, 4), (5_000, 1.0, 2)])
+@pytest.mark.parametrize(
+    ("lock_bps", "turnout", "expected"), [(2_000, 1.0, 5), (2_000, 0.8, 4), (5_000, 1.0, 2), (500, 0.8, 18)]
+)
 def test_votes_at_once__locks_add_up__until_less_than_a_third_is_left(
     lock_bps: int, turnout: float, expected: int
 ) -> None:
@@ -317,16 +319,18 @@ def test_votes_at_once__locks_add_up__until_less_than_a_third_is_left(
 
 
 def test_theft__default__declaring_pays_if_one_in_twenty_is_found() -> None:
-    """A royalty of 5 % against losing prize and deposit: 0.05 / (0.98 + 0.1)."""
-    assert tasks.theft(RULES, WORLD, GAS).least_detection() == pytest.approx(0.05 / 1.08, abs=1e-4)
+    """A royalty of 5 % against losing prize and deposit: 0.05 / (0.98 + 0.35)."""
+    assert tasks.theft(RULES, WORLD, GAS).least_detection() == pytest.approx(0.05 / 1.33, abs=1e-4)
 
 
-def test_lazy__ballot_unavailable__never_loses_its_lock() -> None:
-    """P-55: it shares the pot if the claim falls and gets its lock back if it stands."""
+def test_lazy__ballot_unavailable__gives_up_a_tenth_of_its_lock_if_it_loses() -> None:
+    """P-55: it shares the pot if the claim falls; if it stands, it pays more than looking would have cost."""
     unavailable = [votes.lazy_vote(RULES, WORLD, GAS, Verdict.UNAVAILABLE, is_false) for is_false in (True, False)]
     falls = [votes.lazy_vote(RULES, WORLD, GAS, Verdict.FALLS, is_false) for is_false in (True, False)]
     assert unavailable[0] == falls[0] > votes.lazy_vote(RULES, WORLD, GAS, None, True)
-    assert unavailable[1] > falls[1] + ETHER // 2
+    lock = WORLD.stake_wei // WORLD.auditors * RULES.lock_bps // 10_000
+    assert unavailable[1] - falls[1] == pytest.approx(lock * 9 // 10, rel=1e-2)
+    assert unavailable[1] < votes.lazy_vote(RULES, WORLD, GAS, None, False)
 
 
 def test_abandoned_bond__half__is_what_the_client_says() -> None:
@@ -336,11 +340,11 @@ def test_abandoned_bond__half__is_what_the_client_says() -> None:
     assert shares.share_wei * 10 + shares.pool_wei == ETHER // 10 <= -played.profit_wei
 
 
-def test_looking__for_a_third__pays_if_one_claim_in_sixty_is_false() -> None:
-    """0.0005 against a third of a tenth; the runner-up and the requester need thirty times fewer."""
+def test_looking__for_a_third__pays_if_one_claim_in_two_hundred_is_false() -> None:
+    """0.0005 against a third of 35 %; the runner-up and the requester need nine times fewer."""
     found = attacks.looking(RULES, WORLD, NO_GAS)
     assert list(found.values()) == [
-        pytest.approx(share, abs=1e-5) for share in (0.015, 0.0005 / (0.98 + 1 / 30), 0.0005 / (1 + 1 / 30))
+        pytest.approx(share, abs=1e-5) for share in (0.0015 / 0.35, 0.0005 / (0.98 + 0.35 / 3), 0.0005 / (1 + 0.35 / 3))
     ]
 
 
@@ -367,7 +371,9 @@ def test_sweep__deposit__only_larger_ones_deter() -> None:
     """A default that misses its criterion is said to, with the values that keep it."""
     sweep = next(one for one in parameters.all_of(RULES) if one.name == "deposit_bps")
     found = sweeps.run(sweep, RULES, WORLD, GAS)
-    assert not found["default_keeps"]
+    assert found["default_keeps"]
     assert found["values_that_keep"] == [3_500, 5_000, 10_000]
+    small = sweeps.run(replace(sweep, default=1_000), replace(RULES, deposit_bps=1_000), WORLD, GAS)
+    assert not small["default_keeps"]
     chances = [row["over_claim_deterred_from_chance"] for row in found["rows"]]
     assert chances == sorted(chances, reverse=True)

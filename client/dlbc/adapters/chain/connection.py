@@ -8,7 +8,8 @@ from typing import Any
 
 from dlbc.adapters.chain import abi, codec
 from dlbc.adapters.chain.errors import refusal
-from dlbc.adapters.chain.logs import Limit, read_logs
+from dlbc.adapters.chain.fees import allowed, read_fees
+from dlbc.adapters.chain.logs import Limit, read_logs, read_mixed_logs
 from dlbc.adapters.chain.outcomes import Mined
 from dlbc.adapters.chain.rpc import Rpc, RpcError
 from dlbc.adapters.chain.transactions import FREELY, Sender, Sending
@@ -38,7 +39,8 @@ class Connection:
         self.rpc = rpc
         self.keys = keys
         self._places = places
-        self._first_block = first_block
+        self.first_block = first_block
+        """Of the deployment: no log is older."""
         self._expected_chain_id = expected_chain_id
         self._mining_deadline = mining_deadline
         self._sending = sending
@@ -158,7 +160,17 @@ class Connection:
         """
         kind, last = abi.load(contract).events[event], self.quantity("eth_blockNumber")
         try:
-            yield from read_logs(self.rpc, self._limit, address, kind, indexed, self._first_block, last)
+            yield from read_logs(self.rpc, self._limit, address, kind, indexed, self.first_block, last)
+        except RpcError as error:
+            raise self.refused("eth_getLogs", error) from error
+
+    def mixed_logs(
+        self, kinds: Mapping[Address, Sequence[abi.Event]], first: int, last: int
+    ) -> Iterator[tuple[abi.Event, dict[str, Any]]]:
+        """Logs of several events in these blocks, in the order in which they happened, read as they are consumed."""
+        _ = self.chain_id
+        try:
+            yield from read_mixed_logs(self.rpc, self._limit, kinds, first, last)
         except RpcError as error:
             raise self.refused("eth_getLogs", error) from error
 
@@ -178,6 +190,14 @@ class Connection:
     def pay(self, to: Address, value: int) -> Mined:
         """Ether and no call. Raises as `send`."""
         return self._sender.send("pay", to, b"", value)
+
+    def gas_price(self) -> int:
+        """What the next transaction offers for one gas, at most. Raises TryLater above the owner's ceiling."""
+        _ = self.chain_id
+        try:
+            return allowed("a transaction", read_fees(self.rpc), self._sending.max_fee).most
+        except RpcError as error:
+            raise self.refused("eth_getBlockByNumber", error) from error
 
     def finish_sent(self) -> int:
         """Finishes what an earlier process of the account left on its way; how many are not mined after that."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -66,14 +66,57 @@ def read_logs(
         for item, value in zip(event.indexed, indexed, strict=False)
     ]
     topics = ["0x" + event.topic.hex(), *words]
+    query = {"address": address, "topics": topics}
     span = last - first + 1 if any(words) else FIRST_RANGE
+    yield from _read(rpc, limit, query, lambda log: decode_log(rpc, event, log, address, topics), span, first, last)
+
+
+def read_mixed_logs(
+    rpc: Rpc, limit: Limit, kinds: Mapping[Address, Sequence[abi.Event]], first: int, last: int
+) -> Iterator[tuple[abi.Event, dict[str, Any]]]:
+    """Logs of these events of these contracts in blocks first … last, in the order in which they happened. As
+    `read_logs` else.
+    """
+    by_topic = {
+        (address.lower(), "0x" + event.topic.hex()): (event, address)
+        for address, events in kinds.items()
+        for event in events
+    }
+    kind_of: dict[tuple[int, int], abi.Event] = {}
+
+    def decode(log: Mapping[str, Any]) -> dict[str, Any]:
+        topics = log.get("topics")
+        topic = str(topics[0]).lower() if isinstance(topics, list) and topics else ""
+        found = by_topic.get((str(log.get("address")).lower(), topic))
+        if found is None:
+            raise rpc.malformed(_METHOD, "logs of the contracts and events that were asked for only")
+        event, address = found
+        values = decode_log(rpc, event, log, address, [topic])
+        kind_of[values["block_number"], rpc.as_quantity(_METHOD, log.get("logIndex"))] = event
+        return values
+
+    query = {"address": list(kinds), "topics": [sorted({topic for _, topic in by_topic})]}
+    for values in _read(rpc, limit, query, decode, FIRST_RANGE, first, last):
+        yield kind_of.pop(_place(values)), values
+
+
+def _read(
+    rpc: Rpc,
+    limit: Limit,
+    query: Mapping[str, object],
+    decode: Callable[[Mapping[str, Any]], dict[str, Any]],
+    span: int,
+    first: int,
+    last: int,
+) -> Iterator[dict[str, Any]]:
+    """Range by range, `span` blocks at first."""
     timeouts = 0
     while first <= last:
         span = min(span, limit.blocks, last - first + 1)
         end = first + span - 1
-        query = {"address": address, "topics": topics, "fromBlock": hex(first), "toBlock": hex(end)}
+        asked = {**query, "fromBlock": hex(first), "toBlock": hex(end)}
         try:
-            logs = rpc.records(_METHOD, [query], once_in_time=True)
+            logs = rpc.records(_METHOD, [asked], once_in_time=True)
         except (RpcError, NoAnswerInTime) as error:
             timeouts = timeouts + 1 if isinstance(error, NoAnswerInTime) else 0
             if span == 1 or timeouts == TIMEOUTS:
@@ -82,7 +125,7 @@ def read_logs(
             continue
         timeouts = 0
         limit.served(span)
-        yield from _in_order(rpc, [_decoded(rpc, event, log, address, topics, first, end) for log in logs])
+        yield from _in_order(rpc, [_decoded(rpc, decode, log, first, end) for log in logs])
         first = end + 1
         span = _next_span(span, len(logs))
 
@@ -112,18 +155,12 @@ def decode_log(
 
 
 def _decoded(
-    rpc: Rpc,
-    event: abi.Event,
-    log: Mapping[str, Any],
-    address: Address,
-    topics: Sequence[str | None],
-    first: int,
-    end: int,
+    rpc: Rpc, decode: Callable[[Mapping[str, Any]], dict[str, Any]], log: Mapping[str, Any], first: int, end: int
 ) -> dict[str, Any]:
     """One log of a range, with its place. Empty for one that a reorganisation removed."""
     if log.get("removed") is True:
         return {}
-    values = decode_log(rpc, event, log, address, topics)
+    values = decode(log)
     if not first <= values["block_number"] <= end:
         raise rpc.malformed(_METHOD, "logs of the blocks that were asked for only")
     values["log_index"] = rpc.as_quantity(_METHOD, log.get("logIndex"))

@@ -215,6 +215,10 @@ class Web3Chain:
         """Ether the account owns outside the market."""
         return Wei(self.connection.quantity("eth_getBalance", account, "latest"))
 
+    def gas_price(self) -> Wei:
+        """What a transaction offers for one gas now, at most."""
+        return Wei(self.connection.gas_price())
+
     def finish_sent(self) -> int:
         """Waits for what an earlier process of our account sent, and raises its price where fees rose."""
         return 0 if self.account is None else self.connection.finish_sent()
@@ -288,6 +292,10 @@ class Web3Chain:
     def postings(self) -> Iterator[TaskPosted]:
         """Of all tasks, oldest first, read as they are consumed."""
         return (codec.build(TaskPosted, values) for values in self._logs("TaskPosted"))
+
+    def postings_of(self, requester: Address) -> list[TaskPosted]:
+        """Of one requester, oldest first."""
+        return [codec.build(TaskPosted, values) for values in self._logs("TaskPosted", None, requester)]
 
     def queue_at_posting(self, task_id: TaskId) -> int:
         """Tasks not yet cold right after this one was posted, itself included, counted from the log."""

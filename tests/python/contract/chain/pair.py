@@ -98,6 +98,8 @@ class Pair:
             assert real.commits_of(who) == fake.commits_of(who)
             assert sorted(real.prizes_of(who), key=_where) == sorted(fake.prizes_of(who), key=_where)
         assert [posting.task_id for posting in real.postings()] == [posting.task_id for posting in fake.postings()]
+        for who in accounts:
+            assert [each.task_id for each in real.postings_of(who)] == [each.task_id for each in fake.postings_of(who)]
         held = 0
         for number in range(1, real.task_count() + 1):
             task_id = TaskId(number)

@@ -50,7 +50,7 @@ def test_deploy__json_and_output_file__name_a_working_market(
         "market": arguments["market"],
         "params": {key: arguments["params"][key] for key in ("activationSeconds", "unbondingSeconds")},
     }
-    assert (pool.params().activation_seconds, pool.params().lock_bps) == (21600, 2000)
+    assert (pool.params().activation_seconds, pool.params().lock_bps) == (21600, 500)
     assert chain.ranked_tasks() == []
     assert run([*command_line, "--output", str(file), "--json"]) == 2  # a record is never replaced
     assert told == json.loads(file.read_text())

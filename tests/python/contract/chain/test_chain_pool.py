@@ -24,7 +24,7 @@ pytestmark = pytest.mark.contract
 
 ANN, BOB, COY = AUDITORS
 STAKE = 3 * ETHER
-LOCK = STAKE * 2_000 // 10_000
+LOCK = STAKE * 500 // 10_000
 BOND = DEPOSIT = ETHER // 10
 FEE = ETHER // 50
 
@@ -131,7 +131,7 @@ def test_claim__stands__filer_pays_leader_and_voters(play: Play) -> None:
 
 
 def test_claim__split__everybody_gets_everything_back(play: Play) -> None:
-    """Neither side has two thirds: locks and bonds go back, and the claim stands."""
+    """As much for as against: locks and bonds go back, and the claim stands."""
     staked(play)
     work = play.opened()
     play.dispute(work)

@@ -290,7 +290,7 @@ def test_command__record_in_the_home_folder__is_found_and_passes(
     assert run(command) == 0
     told = capsys.readouterr().out
     source_hash = play.deployment.contract("TaskMarket").source_hash
-    for word in (*NAMES, source_hash, "PASS: all", "fee_bps 200", "lock_bps 2000", "compiled now"):
+    for word in (*NAMES, source_hash, "PASS: all", "fee_bps 200", "lock_bps 500", "compiled now"):
         assert word in told
     assert max(map(len, told.splitlines()[: len(NAMES) + 4])) <= 80
 
@@ -313,7 +313,7 @@ def test_command__edited_record__fails_with_code_4(
     assert wrong == {("AuditorPool", "arguments"), ("AuditorPool", "creation"), ("AuditorPool", "LOCK_BPS")}
     assert run([*command, "--deployment", str(file)]) == 4
     told_people = capsys.readouterr().out
-    assert "✗ AuditorPool, LOCK_BPS: expected 9\n  found 2000" in told_people
+    assert "✗ AuditorPool, LOCK_BPS: expected 9\n  found 500" in told_people
     assert "FAIL: 3 of" in told_people
 
 

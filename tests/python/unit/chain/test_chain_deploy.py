@@ -50,7 +50,7 @@ def test_load_params__local_chain__has_the_defaults_of_the_protocol() -> None:
     weights = (params.weight_complexity, params.weight_network, params.weight_data, params.weight_queue)
     assert weights == (500_000, 200_000, 200_000, 100_000)
     assert (params.max_challenge, params.vote_seconds, params.pool) == (21_600, 1_800, ZERO_ADDRESS)
-    assert PoolParams(21_600, 86_400, 2_000, Wei(5 * 10**15)) == pool
+    assert PoolParams(21_600, 86_400, 500, Wei(5 * 10**15)) == pool
 
 
 @pytest.mark.parametrize(

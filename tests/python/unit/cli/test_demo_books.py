@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from dlbc.adapters.chain import abi
-from dlbc.cli.demo_books import Call, Payment, flows_of, gas_of, read_call, senders_of
+from dlbc.cli.demo_books import Call, Payment, dividends_of, flows_of, gas_of, read_call, senders_of
 
 pytestmark = pytest.mark.unit
 
@@ -43,6 +43,16 @@ def test_read_call__fees_pulled_by_the_pool__are_a_payment_of_the_market() -> No
     """Whoever logs a withdrawal is whom it leaves, whichever contract was called."""
     found = read_call(transaction("pool", "collectFees"), receipt(withdrawn(MARKET, POOL, 9)), KNOWN)
     assert found.payments == (Payment("market", "pool", 9),)
+
+
+def test_read_call__dividends_taken__are_counted_for_their_sender() -> None:
+    """What the pool credits is read from its log, not from what is withdrawn later."""
+    topic = abi.load("AuditorPool").events["DividendPaid"].topic
+    words = b"".join(word.to_bytes(32) for word in (9, 0, 1, 1))
+    log = {"address": POOL, "topics": ["0x" + topic.hex(), "0x" + "00" * 12 + ALICE[2:]], "data": "0x" + words.hex()}
+    call = read_call(transaction("pool", "claimDividends"), receipt(log), KNOWN)
+    assert (call.dividend_wei, call.payments) == (9, ())
+    assert dividends_of([call, call]) == {"alice": 18}
 
 
 def test_read_call__advance_that_counts_a_vote__is_named_after_what_it_did() -> None:

@@ -12,6 +12,8 @@ from dlbc.cli.demo_money import (
     Movement,
     Prize,
     Story,
+    active_of,
+    are_dividends_right,
     ballots_of,
     differences,
     dividends_of,
@@ -34,7 +36,8 @@ STORY = Story(
     winner="miner1",
     overclaimer="miner2",
     flipper="miner3",
-    disputer="disputer",
+    filers=("auditor1",),
+    refuter="auditor2",
     disputed=PRIZE,
     refuted=PRIZE,
     fee_bps=200,
@@ -42,9 +45,11 @@ STORY = Story(
     stakes={"auditor1": 2 * ETHER, "auditor2": 3 * ETHER // 2, "auditor3": ETHER},
     verdicts={"auditor1": Verdict.FALLS, "auditor2": Verdict.FALLS, "auditor3": Verdict.STANDS},
     collected=("auditor2", "auditor3", "auditor1"),
-    paid=("auditor1", "auditor2", "auditor3"),
+    dividends={},
 )
-PEOPLE = ("requester", "miner1", "miner2", "miner3", "disputer", "auditor1", "auditor2", "auditor3")
+STORY = replace(STORY, dividends=dividends_of(STORY))
+PEOPLE = ("requester", "miner1", "miner2", "miner3", "auditor1", "auditor2", "auditor3")
+THIRD = ETHER // 10 // 3
 
 
 def test_ballots__two_falls_and_a_stands__share_its_lock_and_two_thirds_of_the_deposit() -> None:
@@ -78,13 +83,34 @@ def test_movements__whole_story__market_ends_empty_and_pool_with_dust() -> None:
     found = flows(movements(STORY))
     gain = {name: received_by(found, name) - paid_by(found, name) for name in (*PEOPLE, MARKET, POOL)}
     assert gain[MARKET] == 0
-    assert 0 <= gain[POOL] <= 3
+    assert 0 <= gain[POOL] - sum(active_of(STORY).values()) <= 3
     assert sum(gain.values()) == 0
     assert gain["requester"] == -2 * ETHER
     assert gain["miner1"] == 2 * ETHER * 98 // 100
     assert gain["miner2"] == gain["miner3"] == -ETHER // 10
-    assert gain["disputer"] == 2 * (ETHER // 10 // 3)
-    assert gain["auditor3"] == -ETHER // 5 + dividends_of(STORY)["auditor3"]
+    shares = {name: ballot.share_wei for name, ballot in ballots_of(STORY).items()}
+    dividends = dividends_of(STORY)
+    assert gain["auditor1"] == -2 * ETHER + shares["auditor1"] + THIRD + dividends["auditor1"]
+    assert gain["auditor2"] == -3 * ETHER // 2 + shares["auditor2"] + THIRD + dividends["auditor2"]
+    assert gain["auditor3"] == -ETHER + dividends["auditor3"]
+
+
+def test_movements__two_filers__both_get_their_bond_and_the_last_one_the_odd_wei() -> None:
+    """What is for those who disputed is shared equally, whoever collects first."""
+    found = flows(movements(replace(STORY, filers=("auditor3", "auditor1"), dividends={})))
+    shares = ballots_of(STORY)["auditor1"].share_wei
+    assert found["auditor3", POOL] == ETHER + ETHER // 10
+    assert found[POOL, "auditor3"] == ETHER // 10 + THIRD // 2
+    assert found[POOL, "auditor1"] == ETHER // 10 + THIRD - THIRD // 2 + shares
+
+
+def test_dividends__taken_at_other_times__are_right_to_a_few_wei_and_no_further() -> None:
+    """A daemon takes its part when it likes; more than its part is found out, and so is what nobody got."""
+    exact = dividends_of(STORY)
+    assert are_dividends_right(STORY)
+    assert are_dividends_right(replace(STORY, dividends={**exact, "auditor1": exact["auditor1"] - 3}))
+    for wrong in ({**exact, "auditor1": exact["auditor1"] + 1000}, {**exact, "auditor2": 0}, {}):
+        assert not are_dividends_right(replace(STORY, dividends=wrong))
 
 
 @given(
@@ -105,9 +131,10 @@ def test_movements__any_amounts__every_wei_is_in_one_place(
         lock_bps=lock_bps,
     )
     assume(ruling_of(story) is Ruling.FALLS)
+    story = replace(story, dividends=dividends_of(story))
     found = flows(movements(story))
     assert received_by(found, MARKET) == paid_by(found, MARKET)
-    assert 0 <= received_by(found, POOL) - paid_by(found, POOL) <= 6
+    assert 0 <= received_by(found, POOL) - paid_by(found, POOL) - sum(active_of(story).values()) <= 6
 
 
 def test_differences__one_wei_off__is_told_with_both_sums() -> None:

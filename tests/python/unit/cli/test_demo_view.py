@@ -40,6 +40,11 @@ EVENTS: list[dict[str, Any]] = [
     {"event": "claim_refuted", "task_id": 1, "index": 7, "gas": 154_737},
     {"event": "dividend_claimed", "accrued_wei": 5},
     {"event": "unstake_begun", "wei": 5},
+    {"event": "auditor_started"},
+    {"event": "miner_started"},
+    {"event": "examination_started", "task_id": 1, "about": "the test set"},
+    {"event": "examined", "task_id": 1, "about": "the claim of miner2", "verdict": "falls", "failed": "score"},
+    {"event": "vote_collected", "task_id": 1},
     {"event": "books_differ", "what": "a to b: expected 1 wei, found 2"},
 ]
 

@@ -14,7 +14,7 @@ from dlbc.core.disputes import (
     dispute_bond,
     dividend,
     filer_share,
-    is_slashed,
+    lost,
     rule,
     spoils,
     spread,
@@ -101,19 +101,18 @@ def test_ballot_lock__any_stake__a_share_of_the_lesser(snapshot: int, active: in
         (revealed(0, 67), 1_000, 1, Ruling.FALLS),
         (revealed(1, 0), 0, 0, Ruling.REPEAT),
         (revealed(1, 0), 0, 1, Ruling.NO_QUORUM),
-        # majority of two thirds
-        (revealed(100, 200), 1_000, 0, Ruling.FALLS),
-        (revealed(101, 200), 1_000, 0, Ruling.SPLIT),
-        (revealed(200, 100), 1_000, 0, Ruling.STANDS),
-        (revealed(200, 101), 1_000, 0, Ruling.SPLIT),
+        # more than half
+        (revealed(100, 101), 1_000, 0, Ruling.FALLS),
+        (revealed(100, 100), 1_000, 0, Ruling.SPLIT),
+        (revealed(101, 100), 1_000, 0, Ruling.STANDS),
         # Unavailable counts as Falls
-        (revealed(100, 100, 100), 1_000, 0, Ruling.FALLS),
-        (revealed(100, 0, 200), 1_000, 0, Ruling.FALLS),
-        (revealed(100, 0, 199), 1_000, 0, Ruling.SPLIT),
+        (revealed(100, 51, 50), 1_000, 0, Ruling.FALLS),
+        (revealed(100, 0, 101), 1_000, 0, Ruling.FALLS),
+        (revealed(100, 0, 100), 1_000, 0, Ruling.SPLIT),
     ],
 )
 def test_rule__ballots__quorum_then_majority(tally: Tally, snapshot: int, attempt: int, expected: Ruling) -> None:
-    """P-54, P-55: a third must speak and two thirds agree, at the border inclusively."""
+    """P-54, P-55: a third must speak, at the border inclusively, and more than half agree."""
     assert rule(tally, snapshot, 2_000, attempt) is expected
 
 
@@ -139,31 +138,31 @@ def test_rule__any_ballots__as_fractions_say(
 
     if not has_quorum:
         assert ruling is (Ruling.NO_QUORUM if attempt else Ruling.REPEAT)
-    elif Fraction(locks[Verdict.STANDS], spoken) <= Fraction(1, 3):
+    elif Fraction(locks[Verdict.STANDS], spoken) < Fraction(1, 2):
         assert ruling is Ruling.FALLS
     else:
-        assert ruling is (Ruling.STANDS if Fraction(locks[Verdict.STANDS], spoken) >= Fraction(2, 3) else Ruling.SPLIT)
+        assert ruling is (Ruling.STANDS if Fraction(locks[Verdict.STANDS], spoken) > Fraction(1, 2) else Ruling.SPLIT)
 
 
 @pytest.mark.parametrize(
-    ("ruling", "winners", "slashed"),
+    ("ruling", "winners", "losses"),
     [
-        (Ruling.FALLS, {Verdict.FALLS, Verdict.UNAVAILABLE}, {Verdict.STANDS}),
-        (Ruling.STANDS, {Verdict.STANDS}, {Verdict.FALLS}),
-        (Ruling.SPLIT, set(), set()),
-        (Ruling.NO_QUORUM, set(), set()),
-        (Ruling.REPEAT, set(), set()),
-        (Ruling.NONE, set(), set()),
+        (Ruling.FALLS, {Verdict.FALLS, Verdict.UNAVAILABLE}, (109, 0, 0)),
+        (Ruling.STANDS, {Verdict.STANDS}, (0, 109, 10)),
+        (Ruling.SPLIT, set(), (0, 0, 0)),
+        (Ruling.NO_QUORUM, set(), (0, 0, 0)),
+        (Ruling.REPEAT, set(), (0, 0, 0)),
+        (Ruling.NONE, set(), (0, 0, 0)),
     ],
 )
-def test_wins_and_is_slashed__ruling__each_verdict(
-    ruling: Ruling, winners: set[Verdict], slashed: set[Verdict]
+def test_wins_and_lost__ruling__each_verdict(
+    ruling: Ruling, winners: set[Verdict], losses: tuple[int, int, int]
 ) -> None:
-    """P-54: a losing Unavailable is not slashed; without a majority nobody is."""
+    """P-54: a losing Unavailable gives up a tenth; without a majority nobody loses anything."""
     cast = (Verdict.STANDS, Verdict.FALLS, Verdict.UNAVAILABLE)
 
     assert {verdict for verdict in cast if wins(ruling, verdict)} == winners
-    assert {verdict for verdict in cast if is_slashed(ruling, verdict)} == slashed
+    assert tuple(lost(ruling, verdict, 109) for verdict in cast) == losses
 
 
 # ---------------------------------------------------------------- who gets what
@@ -202,7 +201,8 @@ def test_spoils__any_vote__every_wei_has_one_owner(
             share = vote_share(pot, winners, lock)
             assert 0 <= share <= pot
             paid, pot, winners = paid + share, pot - share, winners - lock
-        paid += 0 if is_slashed(ruling, verdict) else lock
+        gone = lost(ruling, verdict, lock)
+        paid += lock - gone + (gone if verdict is Verdict.UNAVAILABLE else 0)  # a dividend
     left = split.filers_pot_wei
     for remaining in range(filers, 0, -1):
         share = filer_share(left, remaining)
@@ -227,7 +227,7 @@ def test_spoils__test_set_falls__all_to_the_voters() -> None:
 
 
 def test_spoils__claim_stands__half_of_the_bonds_to_the_leader() -> None:
-    """P-55: the other half, with the remainder, and the losers' locks go to the voters; Unavailable keeps its own."""
+    """P-55: the other half, with the remainder, and the losers' locks go to the voters; not Unavailable's."""
     tally = replace(revealed(70, 20, 10), committed_wei=Wei(105))
     split = spoils(Ruling.STANDS, tally, bond_wei=7, filers=3, struck_wei=0, is_claim=True)
 

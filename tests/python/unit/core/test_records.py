@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import pytest
 from dlbc.core.errors import BadInput
 from dlbc.core.records import from_record, hex_bytes, to_record
-from dlbc.core.types import Address, Hash32, Locator, TaskId, Terms, TrainingProof, Wei, Workload
+from dlbc.core.types import Address, Hash32, Locator, Phase, TaskId, Terms, TrainingProof, Wei, Workload
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,38 @@ def test_record__any_proof__comes_back_through_json(first: bytes, second: bytes,
 def test_record__nested_values__come_back() -> None:
     """A dataclass inside another."""
     assert from_record(Terms, json.loads(json.dumps(to_record(TERMS)))) == TERMS
+
+
+@dataclass
+class Shelf:
+    """Everything that may stand in a record."""
+
+    names: tuple[str, ...]
+    hashes: list[Hash32]
+    by_hash: dict[Hash32, Workload]
+    by_task: dict[TaskId, list[int]]
+    parent: Hash32 | None
+    load: Workload | None
+    phase: Phase
+
+
+@pytest.mark.parametrize("parent", [None, Hash32(bytes(32))])
+def test_record__tables_lists_options_enums__come_back(parent: Hash32 | None) -> None:
+    """Keys that are numbers or bytes, too."""
+    hashes = [Hash32(bytes(32)), Hash32(b"\x01" * 32)]
+    shelf = Shelf(("a", "b"), hashes, dict.fromkeys(hashes, WORKLOAD), {TaskId(3): [1, 2]}, parent, None, Phase.VOID)
+    assert from_record(Shelf, json.loads(json.dumps(to_record(shelf)))) == shelf
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"names": "a"}, {"by_hash": []}, {"by_task": {"x": []}}, {"by_hash": {"7": 1}}, {"phase": "NIGHT"}, {"load": 3}],
+)
+def test_from_record__damaged_tables_and_lists__names_the_entry(change: dict[str, object]) -> None:
+    """Each is refused by its name."""
+    shelf = Shelf((), [], {}, {}, None, None, Phase.VOID)
+    with pytest.raises(BadInput, match=f"{next(iter(change))}|Workload"):
+        from_record(Shelf, to_record(shelf) | change)
 
 
 @pytest.mark.parametrize(

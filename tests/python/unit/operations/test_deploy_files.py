@@ -20,6 +20,7 @@ pytestmark = pytest.mark.unit
 DEPLOY = Path(__file__).parents[4] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 KNOWN = {f"DLBC_{name.upper()}" for name in (*SETTINGS, "config")}
+DAEMONS = ("miner", "requester")
 HARDENED = {
     "NoNewPrivileges": "yes",
     "ProtectSystem": "strict",
@@ -95,12 +96,13 @@ def test_unit__systemd_itself__has_nothing_to_say(unit: Path, tmp_path: Path) ->
     assert about == []
 
 
-def test_compose__its_command_and_variables__exist() -> None:
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_compose__its_command_and_variables__exist(daemon: str) -> None:
     """The same for containers; no secret is in the environment."""
-    miner = compose()["services"]["miner"]
-    assert set(miner["environment"]) <= KNOWN
-    check_command_line(miner["command"])
-    for name, value in miner["environment"].items():
+    service = compose()["services"][daemon]
+    assert set(service["environment"]) <= KNOWN
+    check_command_line(service["command"])
+    for name, value in service["environment"].items():
         assert not re.search(r"PASSWORD$|KEY$|SECRET", name)
         assert "password" not in value.lower() or value.startswith("/run/secrets/")
 
@@ -108,14 +110,15 @@ def test_compose__its_command_and_variables__exist() -> None:
 def test_compose__what_it_names__is_defined() -> None:
     """Secrets, volumes and services; the API of the IPFS node is not published."""
     told = compose()
-    miner, kubo = told["services"]["miner"], told["services"]["kubo"]
-    secrets = {each if isinstance(each, str) else each["source"] for each in miner["secrets"]}
-    assert secrets == set(told["secrets"])
-    named = {volume.split(":")[0] for each in (miner, kubo) for volume in each["volumes"]}
+    kubo, daemons = told["services"]["kubo"], [told["services"][name] for name in DAEMONS]
+    used = [each for daemon in daemons for each in daemon["secrets"]]
+    assert {each if isinstance(each, str) else each["source"] for each in used} == set(told["secrets"])
+    named = {volume.split(":")[0] for each in (*daemons, kubo) for volume in each["volumes"]}
     assert {name for name in named if not name.startswith(".")} == set(told["volumes"])
-    assert set(miner["depends_on"]) <= set(told["services"])
     assert [port.split(":")[0] for port in kubo["ports"]] == ["4001"]
-    assert (DEPLOY / miner["build"]["context"] / miner["build"]["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
+    for daemon in daemons:
+        assert set(daemon["depends_on"]) <= set(told["services"])
+        assert (DEPLOY / daemon["build"]["context"] / daemon["build"]["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
 
 
 def test_dockerfile__what_it_copies__is_there() -> None:

@@ -161,7 +161,7 @@ def test_dispute__stands__half_of_the_bonds_to_the_leader_then_settled(scene: Sc
 
 
 def test_dispute__split__everything_goes_back(scene: Scene) -> None:
-    """P-54: with neither side at two thirds the claim stands and nobody is slashed."""
+    """P-54: with as much for as against the claim stands and nobody is slashed."""
     task_id, _ = scene.challenged(ann=(5, 0))
     case_id = scene.dispute(task_id, "eve")
     scene.vote(task_id, case_id, xen=STANDS, yan=FALLS)

@@ -11,7 +11,7 @@ from dlbc.core.examination import Examination
 from dlbc.core.report import LIMITS
 from dlbc.core.types import Ground, Phase, Reason, Ruling, TaskId, Verdict
 from dlbc.ports import Examining
-from dlbc.roles.auditing import AuditorDaemon
+from dlbc.roles.auditing import MONEY_SECONDS, AuditorDaemon
 from dlbc.roles.examination_queue import AGAIN_SECONDS
 from fakes.keys import account
 from fakes.world import Crash, InProcess, OneLook, Steps, World
@@ -65,6 +65,19 @@ def test_daemon__honest_claim__is_examined_once_and_left_alone(tmp_path: Path) -
     ]
     assert world.pool.filings() == []
     assert not auditor.owed
+
+
+def test_daemon__fees_that_nobody_shared_out__come_home_within_the_hour(tmp_path: Path) -> None:
+    """They wait in the market until some auditor collects them: two auditors share them by their stakes."""
+    world = World(tmp_path)
+    world.staked("one", "two")
+    task_id = world.post()
+    one, two = world.audit_daemon("one"), world.audit_daemon("two")
+    world.play(task_id, world.miner(), auditors=(one, two))
+    world.market.now += MONEY_SECONDS
+    look(one)
+    look(two)
+    assert all(FEE // 2 - 1 <= gain(world, name) <= FEE // 2 for name in ("one", "two"))
 
 
 def test_daemon__false_claim__is_disputed_and_voted_down_by_daemons_alone(tmp_path: Path) -> None:

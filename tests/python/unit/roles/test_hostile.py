@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from errno import ENOSPC
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from dlbc.roles.entry import ENTRY
 from dlbc.roles.miner import NO_ENTRY, PATIENCE, STUCK_SECONDS, Miner
 from fakes.keys import account
 from fakes.storage import MemoryStorage
+from fakes.trainer import FakeTrainer
 from fakes.world import World
 
 pytestmark = pytest.mark.unit
@@ -165,6 +167,25 @@ def test_miner__disk_full_when_it_starts__reveals_what_is_journaled(
         assert again.tick()
     assert world.onlooker.round(task_id, 0).reveals == 1
     assert "No space left" in world.heard("failed", "miner")[-1]["reason"]
+
+
+def test_miner__own_disk_is_full_while_it_begins__trains_when_there_is_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What this machine lacks is no fault of the task: before its deposit is paid, it is tried again, not given up."""
+    task_id, miner = world.post(), world.miner()
+    whole, left = FakeTrainer.start, [OSError(ENOSPC, "No space left on device")] * 3
+
+    def full(self: Any, job: Any) -> Any:
+        if left:
+            raise left.pop()
+        return whole(self, job)
+
+    monkeypatch.setattr(FakeTrainer, "start", full)
+    committed(world, miner, task_id)
+    told = [event["reason"] for event in world.heard("failed", "miner")]
+    assert told == ["this machine: No space left on device"] * 3
+    assert not world.heard("gave_up", "miner")
 
 
 def test_miner__zero_would_qualify__nothing_is_claimed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

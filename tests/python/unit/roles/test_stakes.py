@@ -133,10 +133,10 @@ def test_dividends__votes_not_collected_yet__are_collected_first(tmp_path: Path)
     assert vote(world, task_id, "voter", Verdict.FALLS).is_done
 
 
-def test_warning__bounty_above_a_third_of_the_stake__names_both(world: World) -> None:
-    """P-57: at a third there is no warning, a wei above there is one."""
-    assert stake_warning(ETHER, 3 * ETHER) == ""
-    assert "more than a third of all active stake (3 ether)" in stake_warning(ETHER + 1, 3 * ETHER)
+def test_warning__bounty_above_a_twentieth_of_the_stake__names_both(world: World) -> None:
+    """P-57: at a twentieth there is no warning, a wei above there is one."""
+    assert stake_warning(ETHER, 20 * ETHER) == ""
+    assert "more than a twentieth of all active stake (20 ether)" in stake_warning(ETHER + 1, 20 * ETHER)
     task_id = world.post()
     world.miner().tick()
     assert [event["task_id"] for event in world.heard("warning", "miner")] == [task_id]

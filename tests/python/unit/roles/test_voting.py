@@ -16,6 +16,7 @@ pytestmark = pytest.mark.unit
 
 STAKE = 10 * ETHER
 LOCK = STAKE // 5
+DEPOSIT = ETHER // 10
 
 
 def active(world: World, name: str) -> int:
@@ -42,16 +43,15 @@ def test_vote__false_claim__falls_and_everybody_gets_what_the_rules_say(tmp_path
     for name in ("one", "two", "three"):
         assert vote(world, task_id, name, Verdict.FALLS).what == "finished"
     assert vote(world, task_id, "disputer", Verdict.FALLS).what == "finished"
-    deposit = ETHER // 10
-    pot = LOCK + deposit - deposit // 3
+    pot = LOCK + DEPOSIT - DEPOSIT // 3
     assert (gain(world, "one") + STAKE, gain(world, "two") + STAKE) == (pot // 2, pot - pot // 2)
     assert (active(world, "one"), active(world, "two"), active(world, "three")) == (STAKE, STAKE, STAKE - LOCK)
-    assert gain(world, "disputer") == deposit // 3
+    assert gain(world, "disputer") == DEPOSIT // 3
     assert world.onlooker.entry(task_id, 0, account("liar").address).is_struck
 
 
 def test_vote__honest_claim__stands_and_the_miner_gets_half_of_the_bond(tmp_path: Path) -> None:
-    """A dispute that two thirds reject costs the disputer its bond: half to the miner, half to the voters."""
+    """A dispute that the majority rejects costs the disputer its bond: half to the miner, half to the voters."""
     world = World(tmp_path)
     world.staked("one", "two")
     task_id = world.post()
@@ -82,7 +82,7 @@ def test_vote__after_the_claim_fell__the_runner_up_opens_and_wins(tmp_path: Path
     cast(world, task_id, one=Verdict.FALLS)
     world.play(task_id, liar, honest)
     assert world.onlooker.winner(task_id, 0).miner == account("honest").address
-    assert (gain(world, "honest"), gain(world, "liar")) == (ETHER * 98 // 100, -ETHER // 10)
+    assert (gain(world, "honest"), gain(world, "liar")) == (ETHER * 98 // 100, -DEPOSIT)
     assert world.auditor().audit(task_id).passed
 
 
@@ -229,7 +229,8 @@ def test_vote__killed_between_any_two_steps__votes_once_and_gets_everything(tmp_
             done = [call for sender, call in world.market.transactions if sender == account("one").address]
             counts = [done.count(call) for call in ("commitVote", "revealVote", "advance", "collectVote", "withdraw")]
             assert counts == [1] * 5, where
-            assert (active(world, "one"), gain(world, "one")) == (STAKE, ETHER // 10 - ETHER // 10 // 3 - STAKE), where
+            voters = DEPOSIT - DEPOSIT // 3
+            assert (active(world, "one"), gain(world, "one")) == (STAKE, voters - STAKE), where
 
 
 def test_vote__wallet_that_signs_differently__works_from_its_journal_only(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_parse__template__gives_every_setting() -> None:
         batch=128,
         learning_rate_ppm=1_000,
         bounty_wei=Wei(ETHER),
-        deposit_wei=Wei(ETHER // 10),
+        deposit_wei=Wei(ETHER * 35 // 100),
         bond_wei=Wei(ETHER // 10),
         royalty_bps=500,
         train_seconds=180,
@@ -117,11 +117,11 @@ def test_parse__family_that_classifies_pixels__refused_until_tasks_can_score_it(
         parse_task_file(text)
 
 
-def test_parse__deposit_and_bond_left_out__least_allowed() -> None:
-    """Without a deposit or bond, a task takes a tenth of the bounty, rounded up."""
-    text = replaced('bounty = "1 ether"\ndeposit = "0.1 ether"\nbond = "0.1 ether"', "bounty = 101")
+def test_parse__deposit_and_bond_left_out__a_third_and_a_tenth() -> None:
+    """Without a deposit or bond, a task takes 35 % and 10 % of the bounty, rounded up."""
+    text = replaced('bounty = "1 ether"\ndeposit = "0.35 ether"\nbond = "0.1 ether"', "bounty = 101")
     task = parse_task_file(text)
-    assert (task.bounty_wei, task.deposit_wei, task.bond_wei) == (101, 11, 11)
+    assert (task.bounty_wei, task.deposit_wei, task.bond_wei) == (101, 36, 11)
 
 
 @pytest.mark.parametrize(
@@ -186,10 +186,10 @@ def test_parse__not_a_task_file__refused(text: bytes) -> None:
         ('train = "3m"', 'train = "59s"', "windows.train: this market allows 60 to 7776000 seconds, found 59"),
         ('open = "2m"', 'open = "91d"', "windows.open: this market allows"),
         ("royalty = 0.05", "royalty = 0.2", "money.royalty: this market allows at most 0.1, found 0.2"),
-        ('deposit = "0.1 ether"', 'deposit = "0.09 ether"', "money.deposit: expected 10 to 100 %"),
+        ('deposit = "0.35 ether"', 'deposit = "0.09 ether"', "money.deposit: expected 10 to 100 %"),
         ('bond = "0.1 ether"', 'bond = "1.1 ether"', "money.bond: expected 10 to 100 %"),
         (
-            'bounty = "1 ether"\ndeposit = "0.1 ether"\nbond = "0.1 ether"',
+            'bounty = "1 ether"\ndeposit = "0.35 ether"\nbond = "0.1 ether"',
             "bounty = 0",
             "money.bounty: expected more than 0 wei",
         ),
