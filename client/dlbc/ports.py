@@ -605,7 +605,9 @@ class Examining(Protocol):
     """One examination that runs in a process of its own."""
 
     def poll(self) -> Examination | None:
-        """None while it runs. Raises TryLater when it ended without a finding, saying why."""
+        """None while it runs. Raises when it ended without a finding, saying why: LimitReached if it broke its limits
+        and would again, TryLater for anything else.
+        """
         ...
 
     def stop(self) -> None:
@@ -632,17 +634,17 @@ ReadWeights = Callable[[Path], WeightFile]
 """Raises NotFound, BadInput or VerificationFailed, saying what was expected and found."""
 
 
-class Trainer(Protocol):
-    """Everything that needs torch or safetensors."""
+class Scorer(Protocol):
+    """What whoever checks others' work needs of torch and safetensors. Everything given to it may be a stranger's.
 
-    def start(self, job: TrainJob) -> TrainHandle: ...
-
-    def load_dataset(self, shards: Sequence[Path], *, input_shape: Sequence[int], classes: int) -> Dataset:
-        """Raises BadInput for anything but finite x of this shape and y in range."""
-        ...
+    Each raises LimitReached when this machine's limits ended it, which says nothing about what it was given.
+    """
 
     def parse_dataset(self, data: bytes, *, input_shape: Sequence[int], classes: int) -> Dataset:
-        """The same from the bytes of one safetensors file (a released test set)."""
+        """The samples of one safetensors file (a released test set).
+
+        Raises BadInput for anything but finite x of this shape and y in range.
+        """
         ...
 
     def check_model(self, model: bytes | Path, architecture: Architecture, *, max_bytes: int) -> dict[str, Any]:
@@ -703,4 +705,14 @@ class Exports(Protocol):
 
     def read_onnx(self, data: bytes) -> OnnxFile:
         """Raises VerificationFailed for anything but one ONNX file that needs no other."""
+        ...
+
+
+class Trainer(Scorer, Protocol):
+    """Everything that needs torch or safetensors."""
+
+    def start(self, job: TrainJob) -> TrainHandle: ...
+
+    def load_dataset(self, shards: Sequence[Path], *, input_shape: Sequence[int], classes: int) -> Dataset:
+        """As parse_dataset, of all shards."""
         ...

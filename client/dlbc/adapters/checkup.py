@@ -77,6 +77,7 @@ def checks_of(config: Config) -> list[Check]:
         Check("python", _python),
         Check("packages", _packages),
         Check("gpu", _gpu, seconds=60.0),
+        Check("scoring", _scoring, seconds=60.0),
         Check("disk", lambda: _disk(config.home)),
         *_account_checks(config),
         Check("journal", lambda: _journals(config.home)),
@@ -114,6 +115,13 @@ def _gpu() -> Finding:
             free, total = torch.cuda.mem_get_info(index)
             devices.append((torch.cuda.get_device_name(index), free, total))
     return checkup.judge_gpu(devices, str(torch.__version__), has_driver=_DRIVER.exists())
+
+
+def _scoring() -> Finding:
+    from dlbc.adapters.scoring import ConfinedScorer
+
+    held = ConfinedScorer(stays=False).confinement()
+    return checkup.judge_scoring(held.network, has_no_writes=held.has_no_writes, has_no_children=held.has_no_children)
 
 
 def _disk(home: Path) -> Finding:

@@ -1,7 +1,8 @@
 """ports.Examinations as child processes: `dlbc auditor examine`, without account or key, within limits.
 
-What strangers publish is unpacked, loaded and scored there. A child that takes too long is killed; one that wants more
-memory or larger files than it may have ends by itself (`dlbc.adapters.confinement`).
+What strangers publish is fetched and unsealed there; parsed and scored in a process that the child starts, which has
+no network (`dlbc.adapters.scoring`). A child that takes too long is killed; one that wants more memory or larger files
+than it may have ends by itself (`dlbc.adapters.confinement`).
 """
 
 from __future__ import annotations
@@ -11,21 +12,24 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from dlbc.adapters.confinement import child_environment
 from dlbc.config import FILE_NAME, Config
-from dlbc.core.errors import BadInput, TryLater
+from dlbc.core.errors import BadInput, DlbcError, LimitReached, TryLater
 from dlbc.core.examination import MAX_BYTES, Examination, examination_from_json
 from dlbc.core.types import TaskId
 from dlbc.ports import Examining
 
+OWN_SHARE = 0.9
+"""Of its time, after which a child gives up what it waits for by itself, and says what it found until then."""
 _LAST_WORDS = 300
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "TMPDIR", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
-"""What a child gets of the environment: nothing in which a secret might be."""
+_MAX_ERROR = 65_536
+_AGAIN = ("LimitReached", "DlbcError")
+"""Errors of a child that it would end with again: a limit, and what nobody foresaw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class ChildExaminations:
         words = [
             *(sys.executable, "-m", "dlbc", "auditor", "examine", str(task_id), "--json"),
             *("--most-memory", str(self.limits.memory_bytes), "--largest-file", str(self.limits.file_bytes)),
+            *("--most-seconds", str(max(1, int(self.limits.seconds * OWN_SHARE)))),
             *(["--test-set"] if test_set else []),
         ]
         with (Path(folder.name) / "out").open("wb") as out, (Path(folder.name) / "err").open("wb") as err:
@@ -80,7 +85,7 @@ class ChildExamining:
             if time.monotonic() < self._ends_at:
                 return None
             self.stop()
-            raise TryLater(f"the examination took longer than {self._seconds:.0f} s and was ended")
+            raise LimitReached(f"the examination took longer than {self._seconds:.0f} s and was ended")
         try:
             return self._result(code)
         finally:
@@ -95,15 +100,25 @@ class ChildExamining:
 
     def _result(self, code: int) -> Examination:
         if code < 0:
-            raise TryLater(f"the examination was ended by signal {-code}{self._last_words()}")
+            raise LimitReached(f"the examination was ended by signal {-code}{self._last_words()}")
         if code != 0:
-            raise TryLater(f"the examination ended with code {code}{self._last_words()}")
-        with (Path(self._folder.name) / "out").open("rb") as out:
-            data = out.read(MAX_BYTES + 1)
+            raise self._kind()(f"the examination ended with code {code}{self._last_words()}")
         try:
-            return examination_from_json(data)
+            return examination_from_json(self._said(MAX_BYTES))
         except BadInput as error:
-            raise TryLater(f"the examination did not say what it found: {error}") from error
+            raise LimitReached(f"the examination did not say what it found: {error}") from error
+
+    def _kind(self) -> type[DlbcError]:
+        """LimitReached if it would end so again."""
+        try:
+            kind = json.loads(self._said(_MAX_ERROR))["error"]["kind"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return LimitReached  # not even an error of ours
+        return LimitReached if kind in _AGAIN else TryLater
+
+    def _said(self, most: int) -> bytes:
+        with (Path(self._folder.name) / "out").open("rb") as out:
+            return out.read(most + 1)
 
     def _last_words(self) -> str:
         with (Path(self._folder.name) / "err").open("rb") as err:
@@ -111,15 +126,6 @@ class ChildExamining:
             err.seek(max(0, err.tell() - 8 * _LAST_WORDS))
             lines = err.read().decode("utf-8", "replace").strip().splitlines()
         return f": {lines[-1][:_LAST_WORDS]}" if lines else ""
-
-
-def child_environment(folder: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Nothing of who looks: neither account nor password nor the daemon's folder."""
-    kept = {name: environment[name] for name in _KEPT if name in environment}
-    if "PYTHONPATH" in kept:  # the child works in another folder
-        folders = kept["PYTHONPATH"].split(os.pathsep)
-        kept["PYTHONPATH"] = os.pathsep.join(str(Path(part).absolute()) for part in folders)
-    return kept | {"TMPDIR": folder, "CUDA_VISIBLE_DEVICES": "", "DLBC_HOME": folder}
 
 
 def child_settings(config: Config) -> str:

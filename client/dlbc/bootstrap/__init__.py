@@ -18,7 +18,7 @@ from dlbc.bootstrap.auditing import (
 from dlbc.bootstrap.devnet import devnet_down, devnet_status, devnet_up, local_network
 from dlbc.bootstrap.journals import is_at_work, journal, journal_if_there, reading_journal, role_folder
 from dlbc.bootstrap.keeping import keeper, market_keeper
-from dlbc.bootstrap.learning import FileData, check_strategy, trainer
+from dlbc.bootstrap.learning import FileData, check_strategy, scorer, trainer
 from dlbc.bootstrap.mining import miner, miner_disk, quota
 from dlbc.bootstrap.network import LOCAL_CHAIN_ID, WAITING_PAUSE, chain, chain_and_pool, ledger_log, pause, storage
 from dlbc.bootstrap.owning import detector, exporter, models, owner
@@ -88,6 +88,7 @@ __all__ = [
     "requester_daemon",
     "requester_folder",
     "role_folder",
+    "scorer",
     "staker",
     "storage",
     "trainer",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dlbc import bootstrap
 from dlbc.config import Config
 from dlbc.core.types import TaskId
-from dlbc.ports import Progress, silent
+from dlbc.ports import Progress, Scorer, Storage, silent
 
 if TYPE_CHECKING:
     from dlbc.adapters.examinations import ChildLimits
@@ -25,20 +25,38 @@ if TYPE_CHECKING:
     from dlbc.roles.voting import Voter
 
 
-def auditor(config: Config, progress: Progress = silent, align_limit: int | None = None) -> Auditor:
-    """An auditor: needs no account, no lens, no journal."""
+FETCH_SHARE = 0.5
+"""Of an examination's time, for fetching; the rest is for scoring and the search for copies."""
+SCORING_SHARE = 0.9
+"""Of it, after which nothing is scored and no more originals are compared."""
+
+
+def auditor(
+    config: Config,
+    progress: Progress = silent,
+    align_limit: int | None = None,
+    *,
+    storage: Storage | None = None,
+    scorer: Scorer | None = None,
+    seconds: float | None = None,
+) -> Auditor:
+    """An auditor: needs no account, no lens, no journal. seconds: until it leaves out what it may leave out."""
+    import time
+
     from dlbc.adapters.signatures import recover_signer
     from dlbc.roles.auditor import Auditor
     from dlbc.roles.copies import ALIGN_LIMIT
 
     limit = ALIGN_LIMIT if align_limit is None else align_limit
+    ends_at = None if seconds is None else time.monotonic() + seconds
     return Auditor(
         bootstrap.chain(config),
-        bootstrap.storage(config),
-        bootstrap.trainer(),
+        storage or bootstrap.storage(config),
+        scorer or bootstrap.scorer(),
         recover_signer,
         progress=progress,
         align_limit=limit,
+        is_late=lambda: ends_at is not None and time.monotonic() > ends_at,
     )
 
 
@@ -66,7 +84,8 @@ def reporter(config: Config, progress: Progress = silent, align_limit: int | Non
     from dlbc.adapters.report import render
     from dlbc.roles.reporting import Reporter
 
-    return Reporter(bootstrap.auditor(config, progress, align_limit), render, f"dlbc {__version__}")
+    auditor = bootstrap.auditor(config, progress, align_limit, scorer=bootstrap.scorer(begins_now=True))
+    return Reporter(auditor, render, f"dlbc {__version__}")
 
 
 def staker(config: Config, report: Report, agree: Agree, ask: AskPassword | None = None) -> Staker:
@@ -110,17 +129,21 @@ def refuter(
     from dlbc.roles.refuting import Refuter
 
     market, pool = bootstrap.chain_and_pool(config, bootstrap.keys(config, ask), report)
-    return Refuter(market, pool, bootstrap.storage(config), bootstrap.trainer(), report, agree, progress)
+    return Refuter(market, pool, bootstrap.storage(config), bootstrap.scorer(stays=False), report, agree, progress)
 
 
-def examiner(config: Config) -> Examiner:
-    """Looks at what may have to be voted on; needs no account."""
+def examiner(config: Config, memory_bytes: int | None = None, seconds: float | None = None) -> Examiner:
+    """Looks at what may have to be voted on; needs no account. seconds: after which it is to have ended by itself."""
+    from dlbc.adapters.storage.patient import PatientStorage
     from dlbc.roles.examining import Examiner
     from dlbc.roles.refuting import Refuter
 
+    most = None if seconds is None else SCORING_SHARE * seconds
+    scorer = bootstrap.scorer(memory_bytes=memory_bytes, seconds=most, begins_now=True)
+    storage = bootstrap.storage(config) if seconds is None else PatientStorage(config.ipfs_api, FETCH_SHARE * seconds)
     market, pool = bootstrap.chain_and_pool(config)
-    refuter = Refuter(market, pool, bootstrap.storage(config), bootstrap.trainer())
-    return Examiner(bootstrap.auditor(config), refuter)
+    refuter = Refuter(market, pool, storage, scorer)
+    return Examiner(bootstrap.auditor(config, storage=storage, scorer=scorer, seconds=most), refuter)
 
 
 def auditor_daemon(
@@ -151,7 +174,7 @@ def auditor_daemon(
         queue=ExaminationQueue(journal, ChildExaminations(config, child_limits), report),
         voter=Voter(market, pool, account, journal, report),
         disputer=Disputer(market, pool, storage, bootstrap.auditor(config), report, agreed),
-        refuter=Refuter(market, pool, storage, bootstrap.trainer(), report),
+        refuter=Refuter(market, pool, storage, bootstrap.scorer(stays=False, is_tried=True), report),
         staker=Staker(market, pool, report),
         report=report,
         limits=limits,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dlbc.ports import Dataset, Trainer
+from dlbc import bootstrap
+from dlbc.ports import Dataset, Scorer, Trainer
 
 
 def trainer() -> Trainer:
@@ -12,6 +13,29 @@ def trainer() -> Trainer:
     from dlbc.adapters.ml.trainer import TorchTrainer
 
     return TorchTrainer()
+
+
+def scorer(
+    *,
+    memory_bytes: int | None = None,
+    seconds: float | None = None,
+    begins_now: bool = False,
+    stays: bool = True,
+    is_tried: bool = False,
+) -> Scorer:
+    """What reads and scores strangers' files, in a process without network. stays: for more than one request.
+
+    is_tried: a process is started to see what this kernel allows, and an event tells if that is nothing.
+    """
+    from dlbc.adapters.scoring import ConfinedScorer, ScoringLimits
+
+    def tell(sentence: str) -> None:
+        bootstrap.event_log()("scoring_not_confined", why=sentence)
+
+    scorer = ConfinedScorer(ScoringLimits(memory_bytes, seconds), begins_now=begins_now, stays=stays, tell=tell)
+    if is_tried:
+        scorer.confinement()
+    return scorer
 
 
 def check_strategy(name: str) -> None:

@@ -101,7 +101,8 @@ def _audit(
     if folder is not None:
         reporter = bootstrap.reporter(config, progress, align_limit)
         return reporter.report(task_id, round_index, folder, model_file=model_file)
-    return bootstrap.auditor(config, progress, align_limit).audit(task_id, round_index, model_file=model_file), []
+    auditor = bootstrap.auditor(config, progress, align_limit, scorer=bootstrap.scorer(begins_now=True))
+    return auditor.audit(task_id, round_index, model_file=model_file), []
 
 
 def _show_audit(settings: Settings, report: AuditReport, told: dict[str, Any], files: list[Path]) -> int:

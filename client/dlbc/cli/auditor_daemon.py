@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from errno import EFBIG
+
 import click
 
 from dlbc.cli import render
@@ -26,7 +28,7 @@ from dlbc.cli.options import Command, Settings, typed_amount
     type=click.IntRange(1, 4096),
     default=8,
     show_default=True,
-    help="For one examination, in 10^9 bytes.",
+    help="For one examination, in 10^9 bytes; its scoring process may have as much again.",
 )
 @metrics_option
 @click.pass_obj
@@ -79,22 +81,38 @@ def run(
 @click.option("--test-set", is_flag=True, help="The released test set, not the opened claim.")
 @click.option("--most-memory", type=click.IntRange(min=1), metavar="BYTES", help="End rather than take more.")
 @click.option("--largest-file", type=click.IntRange(min=1), metavar="BYTES", help="End rather than write more.")
+@click.option("--most-seconds", type=click.IntRange(min=1), metavar="N", help="Say what was found until then.")
 @click.pass_obj
 def examine(
-    settings: Settings, task_id: int, test_set: bool, most_memory: int | None, largest_file: int | None
+    settings: Settings,
+    task_id: int,
+    test_set: bool,
+    most_memory: int | None,
+    largest_file: int | None,
+    most_seconds: int | None,
 ) -> None:
     """Find out what a ballot about TASK should say: the audit, and what its claims say of themselves. Sends nothing.
 
     Needs no account. Exit code 0 whatever the verdict is.
     """
     from dlbc import bootstrap
-    from dlbc.adapters.confinement import limit_self
+    from dlbc.adapters.confinement import give_way, limit_self
+    from dlbc.core.errors import LimitReached
     from dlbc.core.examination import examination_to_json
     from dlbc.core.types import TaskId
 
     if most_memory is not None or largest_file is not None:
         limit_self(most_memory, largest_file)
-    found = bootstrap.examiner(settings.config()).examine(TaskId(task_id), test_set=test_set)
+        give_way()
+    try:
+        examiner = bootstrap.examiner(settings.config(), most_memory, most_seconds)
+        found = examiner.examine(TaskId(task_id), test_set=test_set)
+    except MemoryError as error:
+        raise LimitReached("the examination needs more memory than it may have") from error
+    except OSError as error:
+        if error.errno != EFBIG:
+            raise
+        raise LimitReached("the examination needs a larger file than it may write") from error
     if settings.json:
         render.print_json(examination_to_json(found))
         return

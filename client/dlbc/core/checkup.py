@@ -135,6 +135,15 @@ def judge_gpu(devices: list[tuple[str, int, int]], torch: str, *, has_driver: bo
     return warning("gpu", f"none; training uses the CPU (torch {torch})", "fine for small models only")
 
 
+def judge_scoring(network: tuple[str, ...], *, has_no_writes: bool, has_no_children: bool) -> Finding:
+    """What keeps the process that runs strangers' models from the network, from files and from other programs."""
+    held = [*(["no files"] if has_no_writes else []), *(["no other programs"] if has_no_children else [])]
+    if network:
+        return ok("scoring", ", ".join([f"no network ({' and '.join(network)})", *held]))
+    todo = "audits work, within limits of memory and time; to confine them too, run them on Linux"
+    return warning("scoring", ", ".join(["the network can't be taken away here", *held]), todo)
+
+
 def judge_peers(peers: int, *, is_local: bool) -> Finding:
     """Whether others can fetch what this node has."""
     found = f"{peers} connected"

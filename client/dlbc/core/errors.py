@@ -5,6 +5,7 @@ DlbcError
 │   ├── BadInput                  a file, value or manifest is malformed or hostile
 │   ├── ContractRefused           the chain would revert; carries the decoded custom error
 │   ├── TooMuchGas                the call takes more gas than its sender pays for
+│   ├── LimitReached              memory, time or another limit of this machine; here it would end so again
 │   ├── NotFound                  no such task, model, account, block
 │   └── NotYet           exit 3   the task is not that far (`retryable`)
 ├── Usage                exit 2   the command line or configuration is wrong
@@ -35,6 +36,12 @@ class Refused(DlbcError):
 
 class BadInput(Refused):
     """A file, value or manifest is malformed, out of bounds or hostile."""
+
+
+class LimitReached(Refused):
+    """Memory, time or another limit of this machine ended it. Here the same call would end so again, so nothing follows
+    from it: neither that a stranger's file is right, nor that it is wrong.
+    """
 
 
 class NotFound(Refused):

@@ -10,6 +10,7 @@ from dlbc.core.types import Ground
 GROUND_OF_CHECK = {
     "sealing key": Ground.HASH,
     "sealed bytes": Ground.UNAVAILABLE,
+    "part list": Ground.HASH,
     "unsealing": Ground.HASH,
     "sha256 of the weights": Ground.HASH,
     "architecture and limits": Ground.ARCHITECTURE,

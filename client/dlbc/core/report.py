@@ -6,9 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from dlbc.core.errors import ChainUnreachable, DlbcError, StorageUnreachable, Usage
+from dlbc.core.errors import ChainUnreachable, DlbcError, LimitReached, StorageUnreachable, Usage
 
 Value = TypeVar("Value")
+
+LIMITS = "limits of this machine"
+"""The check that fails when something could not be found out here. No vote follows from it: a claim must not fall
+because an auditor's machine is small.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +47,17 @@ class Checks:
         return ok
 
     def attempt(self, name: str, expected: str, get: Callable[[], Value]) -> Value | None:
-        """What `get` returns; None and a failed check if it raises. An unreachable chain or store is no finding."""
+        """What `get` returns; None and a failed check if it raises. An unreachable chain or store is no finding.
+
+        What this machine's limits kept from being found out fails LIMITS instead of `name`.
+        """
         try:
             return get()
         except (ChainUnreachable, StorageUnreachable, Usage):
             raise
+        except LimitReached as error:
+            self.done.append(Check(LIMITS, False, f"{name}: {expected}", str(error)))
+            return None
         except DlbcError as error:
             self.done.append(Check(name, False, expected, str(error)))
             return None

@@ -158,11 +158,13 @@ def decisive(logits: NDArray[np.float32], predictions: ArrayLike) -> NDArray[np.
     """Where a model contradicts a published class beyond what another machine's rounding could (M-8); bool [n].
 
     logits: [n, C] of the opened model, predictions: [n]. z_max - z_p > DECISIVE_SHARE * (z_max - z_min), so a
-    near-tie never counts. A class that there is not is always contradicted.
+    near-tie never counts. A class that there is not is always contradicted. What overflowed counts as the largest
+    number of its sign, and NaN as larger than any: so the evaluator takes them, too.
     """
     found = np.asarray(predictions)
     known = (found >= 0) & (found < logits.shape[1])
-    values = logits.astype(np.float64)
+    most = float(np.finfo(np.float32).max)
+    values = np.nan_to_num(logits.astype(np.float64), nan=2 * most, posinf=most, neginf=-most)
     highest, lowest = values.max(1), values.min(1)
     published = values[np.arange(len(values)), np.where(known, found, 0)]
     result: NDArray[np.bool_] = ~known | (highest - published > DECISIVE_SHARE * (highest - lowest))

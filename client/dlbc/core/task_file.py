@@ -20,6 +20,7 @@ from dlbc.core.types import PPM, Params, Wei
 from dlbc.core.units import parse_amount, parse_duration
 
 MAX_BYTES = 64 * 1024
+MAX_BITS = 256
 BUILT_IN = ("digits", "fashion-mnist")
 MAX_TOLERANCE_PPM = 20_000
 MIN_SHARE_PERCENT = 10  # of the bounty, for the miners' deposit and the requester's bond (P-12)
@@ -66,8 +67,9 @@ def parse_task_file(text: str | bytes) -> TaskFile:
         root = tomllib.loads(decoded, parse_float=Decimal)
     except UnicodeDecodeError as error:
         raise BadInput(f"the task file is not UTF-8 text: byte {error.start} does not decode") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is one; a number of 5,000 digits is another
         raise BadInput(f"the task file is not valid TOML: {str(error)[:120] or 'nested too deeply'}") from None
+    _check_numbers(root)
     _known("", root, {"name", "license", "data", "model", "training", "money", "windows", "scoring"})
     data = _table(root, "data", {"source", "seed"})
     model = _table(root, "model", {"family", "hidden", "channels", "blocks", "width", "heads", "layers"})
@@ -145,6 +147,21 @@ def check_against_market(task: TaskFile, params: Params) -> None:
 
 
 # ------------------------------------------------------------------ one setting at a time
+
+
+def _check_numbers(root: Mapping[str, Any]) -> None:
+    """Numbers too long for Python to print could not be told in a message. TOML has them in hexadecimal."""
+    left: list[Any] = [root]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, int) and value.bit_length() > MAX_BITS:
+            raise BadInput(
+                f"the task file: expected numbers of at most {MAX_BITS} bits, found {value.bit_length()} bits"
+            )
 
 
 def _known(where: str, table: Mapping[str, Any], known: set[str]) -> None:

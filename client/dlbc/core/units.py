@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation, localcontext
+from decimal import Decimal, localcontext
 
 from dlbc.core.errors import BadInput
 from dlbc.core.types import Wei
 
 _DECIMALS = {"ether": 18, "eth": 18, "gwei": 9, "wei": 0}
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_DURATION = re.compile(r"\s*(\d{1,9})\s*([dhms])")
+_NUMBER = re.compile(r"[+-]?(?=\.?[0-9])[0-9]{0,40}(?:\.[0-9]{0,40})?(?:[eE][+-]?[0-9]{1,2})?")
+"""Exponents are short: 1e999999 would take a megabyte to write down."""
+_DURATION = re.compile(r"\s*([0-9]{1,9})\s*([dhms])")
 MAX_WEI = 2**96 - 1
 MAX_SECONDS = 2**32 - 1
 
@@ -24,14 +26,11 @@ def parse_amount(value: object, name: str = "amount") -> Wei:
         raise BadInput(f"{expected}, found {str(value)[:40]!r}")
     number, _, unit = value.strip().partition(" ")
     decimals = _DECIMALS.get(unit.strip().lower() or "wei")
-    if decimals is None or len(number) > 60:
+    if decimals is None or not _NUMBER.fullmatch(number):
         raise BadInput(f"{expected}, found {value[:40]!r}")
-    try:
-        with localcontext(prec=120):
-            wei = Decimal(number).scaleb(decimals)
-            whole = wei.is_finite() and wei == wei.to_integral_value()
-    except InvalidOperation:
-        raise BadInput(f"{expected}, found {value[:40]!r}") from None
+    with localcontext(prec=120):
+        wei = Decimal(number).scaleb(decimals)
+        whole = wei == wei.to_integral_value()
     if not whole:
         raise BadInput(f"{name}: {value[:40]!r} is not a whole number of wei")
     return _bounded_wei(int(wei), name)
@@ -53,7 +52,8 @@ def parse_duration(value: object, name: str = "duration") -> int:
     else:
         raise BadInput(f"{expected}, found {str(value)[:40]!r}")
     if not 1 <= seconds <= MAX_SECONDS:
-        raise BadInput(f"{name}: expected 1 to {MAX_SECONDS} seconds, found {seconds}")
+        found = seconds if seconds.bit_length() < 200 else f"a number of {seconds.bit_length()} bits"
+        raise BadInput(f"{name}: expected 1 to {MAX_SECONDS} seconds, found {found}")
     return seconds
 
 
@@ -85,6 +85,6 @@ def format_ppm(ppm: int) -> str:
 
 def _bounded_wei(wei: int, name: str) -> Wei:
     if not 0 <= wei <= MAX_WEI:
-        found = format_amount(wei) if abs(wei) < MAX_WEI else f"{str(wei)[:60]} wei"
+        found = format_amount(wei) if wei.bit_length() < 200 else f"a number of {wei.bit_length()} bits"
         raise BadInput(f"{name}: expected 0 to {MAX_WEI} wei, found {found}")
     return Wei(wei)

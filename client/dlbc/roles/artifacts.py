@@ -25,7 +25,7 @@ from dlbc.core.manifest import (
 from dlbc.core.proofs import key_hash, terms_hash, test_commitment
 from dlbc.core.scoring import label_root
 from dlbc.core.types import Hash32, Locator
-from dlbc.ports import Dataset, Progress, Storage, Trainer, silent
+from dlbc.ports import Dataset, Progress, Scorer, Storage, silent
 
 FETCH_SECONDS = 60.0
 
@@ -114,7 +114,7 @@ def fetch_sealed(
 
 def fetch_test_set(
     storage: Storage,
-    trainer: Trainer,
+    trainer: Scorer,
     manifest: Manifest,
     released: TestSetReleased,
     committed: Hash32,

@@ -6,7 +6,6 @@ believed: bytes are fetched, re-hashed, unsealed, loaded, scored and searched fo
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlbc.core import seal
-from dlbc.core.cid import LocatorHasher, locator_of, to_cid
+from dlbc.core.cid import to_cid
 from dlbc.core.difficulty import difficulty
 from dlbc.core.disputes import MAX_DISPUTED_SAMPLES
-from dlbc.core.errors import NotFound, NotYet, Refused
+from dlbc.core.errors import BadInput, Garbled, NotFound, NotYet, Refused, Unavailable, VerificationFailed
 from dlbc.core.events import ClaimRevealed, ModelOpened, TaskPosted
 from dlbc.core.hashing import sha256
 from dlbc.core.manifest import MAX_MANIFEST_BYTES, Manifest, manifest_from_bytes, workload_of
@@ -61,13 +60,14 @@ from dlbc.core.types import (
     TaskId,
     Workload,
 )
-from dlbc.ports import Chain, Dataset, Progress, Storage, Trainer, silent
-from dlbc.roles.artifacts import FETCH_SECONDS, fetch_sealed, write_atomically
-from dlbc.roles.copies import ALIGN_LIMIT, ORIGINAL_SECONDS, CopySearch
+from dlbc.ports import Chain, Dataset, Progress, Scorer, Storage, silent
+from dlbc.roles.artifacts import FETCH_SECONDS, fetch_sealed_parts
+from dlbc.roles.copies import ALIGN_LIMIT, ORIGINAL_SECONDS, CopySearch, never
 from dlbc.roles.findings import Findings
 from dlbc.roles.marks import check_no_other_mark, check_own_mark
 from dlbc.roles.models import Models
 from dlbc.roles.outcome import not_now
+from dlbc.roles.sealed_model import SealedModel, check_weights, write_parts
 
 MAX_EXAMINED = 4096
 """Samples whose logits are compared, at most."""
@@ -102,12 +102,14 @@ class Auditor:
 
     chain: Chain
     storage: Storage
-    trainer: Trainer
+    trainer: Scorer
     recover_signer: RecoverSigner
     fetch_seconds: float = FETCH_SECONDS
     progress: Progress = silent
     align_limit: int = ALIGN_LIMIT
     """Originals of earlier models that an opened one is aligned with."""
+    is_late: Callable[[], bool] = never
+    """From then on no more of them are looked at."""
 
     def audit(self, task_id: TaskId, round_index: int | None = None, *, model_file: Path | None = None) -> AuditReport:
         """Every check of one round: the settled winner or, before that, the leader that has opened.
@@ -361,66 +363,20 @@ class _Audit:
             f"{found} with a queue of {queue}",
         )
 
-    # ------------------------------------------------------------------ the model
+    # ------------------------------------------------------------------ the model, the test set and the score
 
     def _check_model(
         self, claim: ClaimRevealed, opening: ModelOpened, manifest: Manifest, folder: Path
     ) -> Mapping[str, Any] | None:
-        proof, limit = claim.proof, manifest.model_bytes
+        proof = claim.proof
         self.checks.equal("sealing key", proof.seal_key_hash, key_hash(opening.seal_key))
-        model = folder / "model.safetensors"
-        sealed = self.checks.attempt(
-            "sealed bytes", to_cid(proof.sealed_model), lambda: self._sealed_parts(claim, limit, folder)
-        )
-        if sealed is not None:
-            unsealed = self.checks.attempt(
-                "unsealing",
-                "bytes that this key sealed",
-                lambda: _unseal_to(model, sealed, opening.seal_key),
-            )
-            if unsealed is not None:
-                self.checks.that("unsealing", True, "bytes that this key sealed", f"{unsealed} bytes")
+        sealed = SealedModel(self.storage, self.checks, self.auditor.fetch_seconds)
+        model = sealed.fetch(proof.sealed_model, opening.seal_key, manifest, folder)
         if self.model_file is not None:
             model = self.model_file
-        if not model.is_file():
-            if self.model_file is not None:
+            if not model.is_file():
                 raise NotFound(f"model file {self.model_file} does not exist")
-            return None
-        with model.open("rb") as file:
-            self.checks.equal(
-                "sha256 of the weights", proof.model_hash, Hash32(hashlib.file_digest(file, "sha256").digest())
-            )
-        weights = self.checks.attempt(
-            "architecture and limits",
-            f"{manifest.architecture.family}, at most {limit} bytes",
-            lambda: self.trainer.check_model(model, manifest.architecture, max_bytes=limit),
-        )
-        if weights is not None:
-            found = f"{len(weights)} tensors, {model.stat().st_size} bytes"
-            self.checks.that(
-                "architecture and limits", True, f"{manifest.architecture.family}, at most {limit} bytes", found
-            )
-        return weights
-
-    def _sealed_parts(self, claim: ClaimRevealed, limit: int, folder: Path) -> list[Path]:
-        """Fetches the sealed parts into files and re-derives every CID from the bytes."""
-        seconds, locator = self.auditor.fetch_seconds, claim.proof.sealed_model
-        listed = self.storage.fetch(locator, max_bytes=seal.part_list_max_bytes(limit), timeout=seconds)
-        paths = []
-        right = locator_of(listed) == locator
-        for index, part in enumerate(seal.part_list_from_bytes(listed, limit).parts):
-            data = self.storage.fetch(part.locator, max_bytes=part.size_bytes, timeout=seconds)
-            hasher = LocatorHasher()
-            hasher.update(data)
-            right = right and hasher.digest() == part.locator and sha256(data) == part.sha256
-            path = folder / f"part-{index}"
-            path.write_bytes(data)
-            paths.append(path)
-        found = f"{len(paths)} parts, CIDs {'re-derived' if right else 'differ'}"
-        self.checks.that("sealed bytes", right, to_cid(locator), found)
-        return paths
-
-    # ------------------------------------------------------------------ the test set and the score
+        return None if model is None else check_weights(self.checks, self.trainer, model, proof.model_hash, manifest)
 
     def _check_test_set(self, manifest: Manifest) -> Dataset | None:
         released = self.chain.released(self.task_id, self.index)
@@ -440,14 +396,11 @@ class _Audit:
             "test set as listed", wanted == found, _test_set_in_words(*wanted), _test_set_in_words(*found)
         ):
             return None
-        plain = self.checks.attempt(
-            "test set bytes",
-            to_cid(test_set.sealed_locator),
-            lambda: self._unsealed_test_set(test_set.sealed_locator, released.test_key, listed.size_bytes),
-        )
+        plain = self._unsealed_test_set(test_set.sealed_locator, released.test_key, listed.size_bytes)
         if plain is None:
             return None
-        self.checks.equal("test set bytes", test_set.plaintext_hash, sha256(plain))
+        is_same = sha256(plain) == test_set.plaintext_hash
+        self.checks.equal("test set bytes" if is_same else "test set", test_set.plaintext_hash, sha256(plain))
         architecture = manifest.architecture
         data = self.checks.attempt(
             "test set",
@@ -462,9 +415,27 @@ class _Audit:
         self.checks.equal("labels root", test_set.labels_root, label_root(data.y))
         return data if len(data.y) == test_set.samples else None
 
-    def _unsealed_test_set(self, locator: Locator, key: bytes, size: int) -> bytes:
-        seconds = self.auditor.fetch_seconds
-        return b"".join(fetch_sealed(self.storage, locator, key, max_bytes=size, timeout=seconds))
+    def _unsealed_test_set(self, locator: Locator, key: bytes, size: int) -> bytes | None:
+        """Bytes that nobody serves may be served later; bytes that are no sealed file, or not under this key, never."""
+        seconds, cid = self.auditor.fetch_seconds, to_cid(locator)
+        with TemporaryDirectory(prefix="dlbc-audit-") as folder:
+
+            def fetch() -> list[Path]:
+                parts = fetch_sealed_parts(self.storage, locator, max_bytes=size, timeout=seconds)
+                return write_parts(parts, Path(folder))
+
+            def unseal() -> bytes:
+                return b"".join(seal.unseal((part.read_bytes() for part in parts), key))
+
+            try:
+                parts = fetch()
+            except (Unavailable, Garbled) as error:
+                self.checks.that("test set bytes", False, cid, str(error))
+                return None
+            except (BadInput, VerificationFailed) as error:
+                self.checks.that("test set", False, "a sealed file", str(error))
+                return None
+            return self.checks.attempt("test set", "a file that the released key unseals", unseal)
 
     def _check_score(
         self,
@@ -499,7 +470,11 @@ class _Audit:
             self.checks.that("score", False, f"{claim.claim.total} correct", "not recomputed: no verified weights")
             self.findings.scored(test, predictions, None)
             return
-        again = self.trainer.predict(weights, manifest.architecture, test.x)
+        what = f"{claim.claim.total} of {count} correct"
+        again = self.checks.attempt("score", what, lambda: self.trainer.predict(weights, manifest.architecture, test.x))
+        if again is None:
+            self.findings.scored(test, predictions, None)
+            return
         mismatches = int(np.count_nonzero(again != predictions))
         correct = int(np.count_nonzero(again == test.y))
         allowed = self.posted.terms.tolerance_ppm * count // PPM
@@ -523,22 +498,30 @@ class _Audit:
         """One decisive sample is enough for a vote, whatever the tolerance (M-8)."""
         differing = differing[:MAX_EXAMINED]
         found: list[int] = []
+        none = "the model contradicts no prediction decisively"
         if len(differing):
-            logits = self.trainer.logits(weights, manifest.architecture, test.x[differing])
+            logits = self.checks.attempt(
+                "decisive samples",
+                none,
+                lambda: self.trainer.logits(weights, manifest.architecture, test.x[differing]),
+            )
+            if logits is None:
+                return
             found = differing[decisive(logits, predictions[differing])].tolist()
         self.contradicted = tuple(found[:MAX_DISPUTED_SAMPLES])
         shown = ", ".join(map(str, self.contradicted))
         self.checks.that(
             "decisive samples",
             not found,
-            "the model contradicts no prediction decisively",
+            none,
             "none" if not found else f"{len(found)}, among them {shown}",
         )
 
     def _check_copies(self, claim: ClaimRevealed, weights: Mapping[str, Any], manifest: Manifest) -> None:
         auditor = self.auditor
         seconds = min(auditor.fetch_seconds, ORIGINAL_SECONDS)
-        search = CopySearch(self.chain, Models(self.chain, self.storage, self.trainer, seconds), auditor.progress)
+        models = Models(self.chain, self.storage, self.trainer, seconds)
+        search = CopySearch(self.chain, models, auditor.progress, auditor.is_late)
         architecture, limit = manifest.architecture, auditor.align_limit
         self.findings.looked(check_no_other_mark(search, self.checks, claim, weights, architecture, limit))
 
@@ -551,12 +534,6 @@ def broken_link(headers: list[BlockHeader], genesis: Hash32) -> int | None:
             return height
         previous = block_hash(header)
     return None
-
-
-def _unseal_to(model: Path, parts: list[Path], key: bytes) -> int:
-    """Writes the plaintext and returns its size."""
-    write_atomically(model, seal.unseal((part.read_bytes() for part in parts), key))
-    return model.stat().st_size
 
 
 def _workload_in_words(workload: Workload) -> str:

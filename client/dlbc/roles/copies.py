@@ -8,7 +8,7 @@ original that was not looked at is counted as that, never as clean.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -30,6 +30,11 @@ ANCESTORS_READ = 16
 """Of a declared line of parents, so many are searched for a mark that the suspect may have from them."""
 _TRIES = 4
 _KEPT = 2
+
+
+def never() -> bool:
+    """There is all the time in the world."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +115,11 @@ class _Original:
 class CopySearch:
     """Looks for registered marks in suspects, on one market. Reads the log once, when it is first needed."""
 
-    def __init__(self, chain: Chain, models: Models, progress: Progress = silent) -> None:
-        self.chain, self.models, self.progress = chain, models, progress
+    def __init__(
+        self, chain: Chain, models: Models, progress: Progress = silent, is_late: Callable[[], bool] = never
+    ) -> None:
+        """is_late: asked before every original; from then on none is looked at, and all that are left are counted."""
+        self.chain, self.models, self.progress, self.is_late = chain, models, progress, is_late
         self._originals: dict[Place, _Original | str] = {}
         self._lines: dict[Hash32, dict[Hash32, Place]] = {}
 
@@ -282,7 +290,7 @@ class CopySearch:
         not_served = 0
         total = min(most, len(candidates))
         for place in candidates[: _TRIES * most]:
-            if len(aligned) >= most:
+            if len(aligned) >= most or self.is_late():
                 break
             self.progress("originals aligned with", len(aligned), total)
             original = self._original(place)

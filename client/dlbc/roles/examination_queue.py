@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dlbc.core.errors import DlbcError
+from dlbc.core.errors import DlbcError, LimitReached
 from dlbc.core.examination import Examination, Subject, examination_from_record, examination_to_json
+from dlbc.core.report import LIMITS, Check
 from dlbc.core.types import TaskId, Timestamp, Verdict
 from dlbc.ports import Examinations, Examining, Journal
 from dlbc.roles.loop import Report, unheard
@@ -15,6 +16,8 @@ AGAIN_SECONDS = 30
 """Of the chain's time, until what could not be found out is looked at again."""
 ABSENCES = 2
 """Examinations that have to find bytes unavailable before anything is done about it."""
+BREAKS = 2
+"""Examinations that have to break their limits before it is given up: without a verdict, and told."""
 
 
 @dataclass(slots=True)
@@ -28,14 +31,16 @@ class ExaminationQueue:
     """Until when it is of use."""
     _found: dict[Subject, Examination] = field(default_factory=dict)
     _absences: dict[Subject, int] = field(default_factory=dict)
+    _breaks: dict[Subject, int] = field(default_factory=dict)
     _not_before: dict[Subject, Timestamp] = field(default_factory=dict)
     _running: tuple[Subject, Examining] | None = None
 
     def load(self) -> None:
-        """What an earlier process found."""
+        """What an earlier process found. What its limits kept from it, this one may find."""
         for _, record in self.journal.all(EXAMINATION):
             found = examination_from_record(record)
-            self._found[found.subject] = found
+            if all(check.name != LIMITS for check in found.failed):
+                self._found[found.subject] = found
 
     def known(self, subject: Subject) -> Examination | None:
         """What was found, if it is enough to act on: bytes that nobody serves once may be served later."""
@@ -88,6 +93,10 @@ class ExaminationQueue:
         subject, running = self._running
         try:
             found = running.poll()
+        except LimitReached as error:
+            self._running = None
+            self._broke(subject, now, str(error))
+            return
         except DlbcError as error:
             self._running = None
             self._not_before[subject] = Timestamp(now + AGAIN_SECONDS)
@@ -98,6 +107,15 @@ class ExaminationQueue:
         self._running = None
         if found.subject == subject:  # else somebody else leads meanwhile
             self._note(found, now)
+
+    def _broke(self, subject: Subject, now: Timestamp, why: str) -> None:
+        """Once may be the machine's mood; twice is given up, and nobody is accused for it."""
+        self._breaks[subject] = self._breaks.get(subject, 0) + 1
+        if self._breaks[subject] < BREAKS:
+            self._not_before[subject] = Timestamp(now + AGAIN_SECONDS)
+            self.report("failed", task_id=subject.task_id, do="examine", reason=why)
+        else:
+            self._note(Examination(subject, (Check(LIMITS, False, "a finding", why),)), now)
 
     def _note(self, found: Examination, now: Timestamp) -> None:
         subject = found.subject

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dlbc.core.errors import Refused
+from dlbc.core.errors import Refused, Unavailable, VerificationFailed
 from dlbc.core.examination import Examination, Subject
 from dlbc.core.refutation import Demand, Refutation
 from dlbc.core.types import ZERO_ADDRESS, TaskId
@@ -29,8 +29,8 @@ class Examiner:
         refuted, withheld = [], None
         try:
             findings = self.refuter.find(task_id)
-        except Refused:  # it is over meanwhile
-            findings = []
+        except (Refused, Unavailable, VerificationFailed):
+            findings = []  # it is over meanwhile, or its test set can't be had: the audit's own checks say so
         for finding in findings:
             if isinstance(finding.result, Refutation):
                 refuted.append(finding.miner)

@@ -19,7 +19,7 @@ from dlbc.core.manifest import Manifest
 from dlbc.core.proofs import key_hash, verify_slot_path
 from dlbc.core.report import Checks
 from dlbc.core.types import ZERO_ADDRESS, Address, Hash32, TaskId
-from dlbc.ports import Chain, Progress, Storage, Trainer, silent
+from dlbc.ports import Chain, Progress, Scorer, Storage, silent
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_manifest, fetch_sealed, file_sha256, write_atomically
 
 _FETCHING = "fetching the model"
@@ -48,7 +48,7 @@ class Models:
 
     chain: Chain
     storage: Storage
-    trainer: Trainer
+    trainer: Scorer
     fetch_seconds: float = FETCH_SECONDS
     progress: Progress = silent
 

@@ -16,7 +16,7 @@ from dlbc.core.refutation import ClaimFacts, Demand, Refutation, find_refutation
 from dlbc.core.scoring import decode_predictions, predictions_bytes
 from dlbc.core.types import Address, ClaimRef, Phase, TaskId, TestSet, Wei
 from dlbc.core.units import format_amount
-from dlbc.ports import Chain, Pool, Progress, Storage, Trainer, silent
+from dlbc.ports import Chain, Pool, Progress, Scorer, Storage, silent
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_manifest, fetch_test_set
 from dlbc.roles.cases import account_of
 from dlbc.roles.loop import Report, unheard
@@ -58,7 +58,7 @@ class Refuter:
     chain: Chain
     pool: Pool
     storage: Storage
-    trainer: Trainer
+    trainer: Scorer
     report: Report = unheard
     agree: Agree = agreed
     progress: Progress = silent

@@ -12,11 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from dlbc.adapters.examinations import ChildExamining, child_environment, child_settings
+from dlbc.adapters.confinement import child_environment
+from dlbc.adapters.examinations import ChildExamining, child_settings
 from dlbc.config import Config, read_config
-from dlbc.core.errors import BadInput, TryLater
+from dlbc.core.errors import BadInput, LimitReached, TryLater
 from dlbc.core.examination import Examination, Subject, examination_from_json, examination_to_json
-from dlbc.core.report import Check
+from dlbc.core.report import LIMITS, Check
 from dlbc.core.types import ZERO_ADDRESS, Address, Ground, TaskId, Verdict
 
 pytestmark = pytest.mark.unit
@@ -62,9 +63,26 @@ def test_child__says_what_it_found__is_read_and_its_folder_is_gone() -> None:
         assert not folder.exists()
 
 
+def failing(kind: str, code: int) -> str:
+    """A process that ends as our commands do with --json."""
+    told = json.dumps({"error": {"kind": kind, "message": "so it is", "exitCode": code, "retryable": False}})
+    return f"import sys; print({told!r}); print('so it is', file=sys.stderr); sys.exit({code})"
+
+
+@pytest.mark.parametrize(("kind", "code"), [("NotYet", 3), ("ChainUnreachable", 3), ("Refused", 1), ("NotFound", 1)])
+def test_child__could_not_find_out__is_tried_later(kind: str, code: int) -> None:
+    """A node that is away, or a task that is not that far: it may be different next time."""
+    with child(failing(kind, code)) as (examining, folder):
+        with pytest.raises(TryLater, match=f"ended with code {code}: so it is"):
+            ended(examining)
+        assert not folder.exists()
+
+
 @pytest.mark.parametrize(
     ("code", "told"),
     [
+        (failing("LimitReached", 1), "ended with code 1: so it is"),
+        (failing("DlbcError", 1), "ended with code 1: so it is"),
         ("import sys; print('no such task', file=sys.stderr); sys.exit(1)", "ended with code 1: no such task"),
         ("import os; os.kill(os.getpid(), 9)", "was ended by signal 9"),
         ("print('[' * 100_000)", "did not say what it found"),
@@ -73,10 +91,10 @@ def test_child__says_what_it_found__is_read_and_its_folder_is_gone() -> None:
         ("import json; print(json.dumps({'taskId': 1}))", "did not say what it found"),
     ],
 )
-def test_child__ends_without_a_finding__is_tried_later(code: str, told: str) -> None:
+def test_child__would_end_so_again__broke_its_limits(code: str, told: str) -> None:
     """One sentence, and nothing left behind."""
     with child(code) as (examining, folder):
-        with pytest.raises(TryLater, match=told):
+        with pytest.raises(LimitReached, match=told):
             ended(examining)
         assert not folder.exists()
 
@@ -84,7 +102,7 @@ def test_child__ends_without_a_finding__is_tried_later(code: str, told: str) -> 
 def test_child__takes_too_long__is_ended_with_its_children() -> None:
     """A model that takes forever costs an auditor one examination's time."""
     with child("import time; time.sleep(600)", seconds=0.2) as (examining, folder):
-        with pytest.raises(TryLater, match="took longer than 0 s and was ended"):
+        with pytest.raises(LimitReached, match="took longer than 0 s and was ended"):
             ended(examining)
         assert not folder.exists()
         examining.stop()
@@ -93,7 +111,7 @@ def test_child__takes_too_long__is_ended_with_its_children() -> None:
 def test_child__wants_more_memory_than_it_may__ends() -> None:
     """The limit is of private memory, which counts what is written to."""
     code = "from dlbc.adapters.confinement import limit_self; limit_self(200_000_000, 1000); b = bytearray(400_000_000)"
-    with child(code) as (examining, _), pytest.raises(TryLater, match="MemoryError"):
+    with child(code) as (examining, _), pytest.raises(LimitReached, match="MemoryError"):
         ended(examining)
 
 
@@ -103,7 +121,7 @@ def test_child__writes_a_larger_file_than_it_may__ends(tmp_path: Path) -> None:
         "from pathlib import Path; from dlbc.adapters.confinement import limit_self; limit_self(None, 1000); "
         f"Path({str(tmp_path / 'large')!r}).write_bytes(bytes(5000))"
     )
-    with child(code) as (examining, _), pytest.raises(TryLater, match="File too large"):
+    with child(code) as (examining, _), pytest.raises(LimitReached, match="File too large"):
         ended(examining)
     assert (tmp_path / "large").stat().st_size <= 1000
 
@@ -135,6 +153,10 @@ def test_child__is_told_where_the_market_is_and_nothing_of_who_looks(tmp_path: P
         (CLAIM, failed("sealed bytes"), Verdict.UNAVAILABLE),
         (CLAIM, failed("sealed bytes", "no other miner's mark"), Verdict.FALLS),
         (CLAIM, failed("terms hash"), Verdict.NONE),
+        (CLAIM, failed("part list"), Verdict.FALLS),
+        (CLAIM, failed(LIMITS), Verdict.NONE),
+        (CLAIM, failed(LIMITS, "sha256 of the weights"), Verdict.FALLS),
+        (TEST_SET, failed(LIMITS), Verdict.NONE),
         (TEST_SET, failed(), Verdict.STANDS),
         (TEST_SET, failed("test set"), Verdict.FALLS),
         (TEST_SET, failed("test set bytes"), Verdict.UNAVAILABLE),

@@ -176,6 +176,8 @@ def _join(
     samples, labels = _samples(x_train, "x_train"), _labels(y_train, "y_train", len(x_train))
     order = np.random.default_rng(seed).permutation(len(labels))
     test = Dataset(_samples(x_test, "x_test"), _labels(y_test, "y_test", len(x_test)))
+    if len(np.unique(test.y)) < 2:
+        raise BadInput("data: expected at least two classes among the test labels, found one: any model could say it")
     return _task_data(Dataset(samples[order], labels[order]), test)
 
 

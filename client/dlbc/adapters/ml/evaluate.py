@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dlbc.adapters.ml.families import build, load_weights
@@ -77,12 +78,20 @@ def _evaluate(
     place = pick_device(device)
     module = build(architecture)
     load_weights(module, weights)
-    module.eval().to(place)
     size = batch_size(architecture)
+    starts = range(0, len(x), size)
+    batches = (np.array(x[start : start + size], np.float32) for start in starts)
+    yield from zip(starts, evaluate(module, batches, place), strict=True)
+
+
+def evaluate(
+    module: nn.Module, batches: Iterable[NDArray[np.float32]], place: torch.device
+) -> Iterator[NDArray[np.float32]]:
+    """The logits of each batch. Batches are writable, and of `batch_size` samples but for the last."""
+    module.eval().to(place)
     with torch.inference_mode(), _float32():
-        for start in range(0, len(x), size):
-            batch = torch.from_numpy(np.array(x[start : start + size], np.float32)).to(place)
-            yield start, module(batch).cpu().numpy()
+        for batch in batches:
+            yield module(torch.from_numpy(batch).to(place)).cpu().numpy()
 
 
 def batch_size(architecture: Architecture) -> int:

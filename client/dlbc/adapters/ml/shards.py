@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dlbc.adapters.ml.files import read_limited, replacing
-from dlbc.adapters.ml.tensors import all_finite, read_tensors
+from dlbc.adapters.ml.tensors import DTYPES, Buffer, all_finite, find_tensors, tensor_at
 from dlbc.core.errors import BadInput
 from dlbc.ports import Dataset
 
@@ -53,11 +53,24 @@ def write_shards(dataset: Dataset, folder: Path, shard_bytes: int = SHARD_BYTES)
 
 def parse_dataset(data: bytes, *, input_shape: Sequence[int], classes: int) -> Dataset:
     """The set in one file's bytes. Raises BadInput for anything but finite x [n, *input_shape] and y in range."""
+    return samples_at(data, input_shape, *locate_samples(data, input_shape=input_shape, classes=classes))
+
+
+def locate_samples(data: Buffer, *, input_shape: Sequence[int], classes: int) -> tuple[int, int, int]:
+    """(samples, where x begins in the bytes of one file, where y does). Raises as `parse_dataset`."""
     expected = {"x": ("F32", (None, *input_shape)), "y": ("I64", (None,))}
-    tensors, _ = read_tensors(data, expected, what="data file", refuse=BadInput)
-    dataset = Dataset(tensors["x"], tensors["y"])
+    places, _ = find_tensors(data, expected, what="data file", refuse=BadInput)
+    (x, shape), (y, labels) = places["x"], places["y"]
+    dataset = Dataset(tensor_at(data, DTYPES["F32"], shape, x), tensor_at(data, DTYPES["I64"], labels, y))
     check_dataset(dataset, classes)
-    return dataset
+    return len(dataset.y), x, y
+
+
+def samples_at(data: Buffer, input_shape: Sequence[int], samples: int, x: int, y: int) -> Dataset:
+    """The set; the three numbers are those of `locate_samples`."""
+    return Dataset(
+        tensor_at(data, DTYPES["F32"], (samples, *input_shape), x), tensor_at(data, DTYPES["I64"], (samples,), y)
+    )
 
 
 def load_dataset(shards: Sequence[Path], *, input_shape: Sequence[int], classes: int) -> Dataset:

@@ -17,19 +17,39 @@ from dlbc.core.canonical import check_depth
 from dlbc.core.errors import BadInput, DlbcError
 
 MAX_HEADER = 2**20
+Buffer = bytes | bytearray | memoryview
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 
 Expected = Mapping[str, tuple[str, Sequence[int | None]]]
 """Tensor name → (dtype, shape); None in a shape is any size of at least 1."""
+Places = Mapping[str, tuple[int, Sequence[int]]]
+"""Tensor name → (where its bytes begin in the file, shape)."""
 
 
 def read_tensors(
-    data: bytes, expected: Expected, *, what: str, refuse: type[DlbcError]
+    data: Buffer, expected: Expected, *, what: str, refuse: type[DlbcError]
 ) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """({name: array}, metadata) of a safetensors file that holds exactly the expected tensors.
 
     Raises `refuse` with one sentence that starts with `what` and says what was expected and found.
     """
+    places, metadata = find_tensors(data, expected, what=what, refuse=refuse)
+    tensors = {
+        name: tensor_at(data, DTYPES[expected[name][0]], shape, offset) for name, (offset, shape) in places.items()
+    }
+    return tensors, metadata
+
+
+def tensor_at(data: Buffer, dtype: np.dtype[Any], shape: Sequence[int], offset: int) -> NDArray[Any]:
+    """A view of the bytes; a copy where they do not lie as the processor needs them."""
+    flat = np.frombuffer(data, dtype, count=prod(shape), offset=offset)
+    return flat.reshape(shape) if flat.flags.aligned else flat.copy().reshape(shape)
+
+
+def find_tensors(
+    data: Buffer, expected: Expected, *, what: str, refuse: type[DlbcError]
+) -> tuple[Places, dict[str, str]]:
+    """Where the expected tensors are, all of them in the file and none over another. Raises as `read_tensors`."""
 
     def fail(sentence: str) -> NoReturn:
         raise refuse(f"{what}: {sentence}")
@@ -41,8 +61,9 @@ def read_tensors(
             f"(2 to {MAX_HEADER} are allowed)"
         )
     try:
-        check_depth(data[8 : 8 + size], what=what)
-        header = json.loads(data[8 : 8 + size].decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        check_depth(bytes(data[8 : 8 + size]), what=what)
+        text = bytes(data[8 : 8 + size]).decode()
+        header = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, BadInput):
         fail("expected a safetensors header in JSON with unique names, found something else")
     if not isinstance(header, dict):
@@ -75,12 +96,7 @@ def read_tensors(
     edges = [[0, 0], *spans, [len(data) - 8 - size] * 2]
     if any(before[1] != after[0] for before, after in pairwise(edges)):
         fail(f"expected the tensors to fill the {len(data) - 8 - size} data bytes without gap or overlap, they do not")
-    tensors = {}
-    for name, (offsets, found) in places.items():
-        dtype_ = DTYPES[expected[name][0]]
-        flat = np.frombuffer(data, dtype_, count=prod(found), offset=8 + size + offsets[0])
-        tensors[name] = flat.reshape(found) if flat.flags.aligned else flat.copy().reshape(found)
-    return tensors, metadata
+    return {name: (8 + size + offsets[0], found) for name, (offsets, found) in places.items()}, metadata
 
 
 def all_finite(tensor: NDArray[Any]) -> bool:

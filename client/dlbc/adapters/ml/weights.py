@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlbc.adapters.ml.files import read_limited, replacing
-from dlbc.adapters.ml.tensors import MAX_HEADER, all_finite, read_tensors
+from dlbc.adapters.ml.tensors import DTYPES, MAX_HEADER, Buffer, all_finite, find_tensors, tensor_at
 from dlbc.core.architecture import Architecture, stored_values, tensor_shapes
 from dlbc.core.errors import VerificationFailed
 
@@ -35,14 +35,28 @@ def check_model(model: bytes | Path, architecture: Architecture, *, max_bytes: i
     """
     if isinstance(model, Path):
         model = read_limited(model, max_bytes, "model file", VerificationFailed)
+    return weights_at(model, architecture, locate_weights(model, architecture, max_bytes=max_bytes))
+
+
+def locate_weights(model: Buffer, architecture: Architecture, *, max_bytes: int) -> list[int]:
+    """Where each tensor begins in the bytes of a model file, in the architecture's order. Raises as `check_model`."""
     if len(model) > max_bytes:
         raise VerificationFailed(f"model file: expected at most {max_bytes} bytes, found {len(model)}")
     expected = {name: ("F32", shape) for name, shape in tensor_shapes(architecture).items()}
-    weights, _ = read_tensors(model, expected, what="model file", refuse=VerificationFailed)
-    for name, tensor in weights.items():
-        if not all_finite(tensor):
+    places, _ = find_tensors(model, expected, what="model file", refuse=VerificationFailed)
+    for name, (offset, shape) in places.items():
+        if not all_finite(tensor_at(model, DTYPES["F32"], shape, offset)):
             raise VerificationFailed(f"model file: expected finite values in {name}, found NaN or infinity")
-    return weights
+    return [places[name][0] for name in expected]
+
+
+def weights_at(model: Buffer, architecture: Architecture, offsets: Sequence[int]) -> dict[str, NDArray[np.float32]]:
+    """The weights by name; `offsets` are those of `locate_weights`."""
+    shapes = tensor_shapes(architecture)
+    return {
+        name: tensor_at(model, DTYPES["F32"], shape, offset)
+        for (name, shape), offset in zip(shapes.items(), offsets, strict=True)
+    }
 
 
 def load_module(path: str | Path, architecture: Architecture) -> nn.Module:

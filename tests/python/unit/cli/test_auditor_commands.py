@@ -47,6 +47,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(bootstrap, "account_address", lambda config, ask=None: account(config.account).address)
     monkeypatch.setattr(bootstrap, "storage", lambda config: MemoryStorage(world.network))
     monkeypatch.setattr(bootstrap, "trainer", FakeTrainer)
+    monkeypatch.setattr(bootstrap, "scorer", lambda **_: FakeTrainer())
     monkeypatch.setattr(bootstrap, "journal", lambda folder: world.journal(folder.name))
     monkeypatch.setattr(bootstrap, "clock", lambda: FakeClock(lambda _: world.market.move_to_end_of_phase(1)))
     return world

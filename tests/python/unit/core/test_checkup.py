@@ -51,6 +51,12 @@ OTHER = Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
         (checkup.judge_gpu([("H200", 139 * GB, 140 * GB)], "2", has_driver=True), State.OK, "H200 with 139 of 140 GB"),
         (checkup.judge_gpu([], "2", has_driver=True), State.PROBLEM, "CUDA build"),
         (checkup.judge_gpu([], "2", has_driver=False), State.WARNING, "none"),
+        (
+            checkup.judge_scoring(("namespace", "seccomp"), has_no_writes=True, has_no_children=True),
+            State.OK,
+            "no network (namespace and seccomp), no files, no other programs",
+        ),
+        (checkup.judge_scoring((), has_no_writes=False, has_no_children=False), State.WARNING, "can't be taken away"),
         (checkup.judge_peers(0, is_local=False), State.WARNING, "nobody can fetch"),
         (checkup.judge_peers(0, is_local=True), State.OK, "0 connected"),
         (checkup.judge_repository(9_500_000_000, 10 * GB), State.WARNING, "StorageMax"),

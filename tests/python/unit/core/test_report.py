@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from dlbc.core.errors import ChainUnreachable, StorageUnreachable, Unavailable
-from dlbc.core.report import Check, Checks
+from dlbc.core.errors import ChainUnreachable, LimitReached, StorageUnreachable, Unavailable
+from dlbc.core.grounds import grounds_of, speaks_against_the_test_set
+from dlbc.core.report import LIMITS, Check, Checks
 
 pytestmark = pytest.mark.unit
 
@@ -33,6 +34,19 @@ def test_attempt__bytes_nobody_serves__is_a_failed_check() -> None:
 
     assert checks.attempt("sealed bytes", "Qm", fail) is None
     assert checks.done == [Check("sealed bytes", False, "Qm", "nobody served Qm")]
+
+
+def test_attempt__this_machine_s_limits__fail_a_check_that_no_vote_follows_from() -> None:
+    """A small machine must not make a claim fall."""
+    checks = Checks()
+
+    def fail() -> int:
+        raise LimitReached("memory ran out")
+
+    assert checks.attempt("score recomputed", "9 of 10", fail) is None
+    assert checks.done == [Check(LIMITS, False, "score recomputed: 9 of 10", "memory ran out")]
+    assert not grounds_of(checks.done)
+    assert not speaks_against_the_test_set(checks.done)
 
 
 @pytest.mark.parametrize("error", [ChainUnreachable("down"), StorageUnreachable("down")])

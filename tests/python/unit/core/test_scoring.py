@@ -302,3 +302,13 @@ def test_decisive__near_tie_or_clear_or_no_such_class__only_beyond_the_share() -
     logits[4, 2] = 1022.5
     predictions = np.array([1, 2, 3, 2, 2, 0])
     assert decisive(logits, predictions).tolist() == [False, True, True, False, True, False]
+
+
+def test_decisive__logits_that_overflow__contradict_like_others() -> None:
+    """A model of huge weights can't hide behind infinity and NaN, which compare with nothing."""
+    most, inf, nan = float(np.finfo(np.float32).max), np.inf, np.nan
+    logits = np.array(
+        [[inf, 0, -inf], [inf, inf, 0], [nan, 0, 0], [nan, nan, nan], [-inf, -inf, 0], [most, -most, 0]], np.float32
+    )
+    assert decisive(logits, np.full(6, 1)).tolist() == [True, False, True, False, True, True]
+    assert decisive(logits, np.full(6, 0)).tolist() == [False, False, False, False, True, False]

@@ -121,6 +121,10 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
     "negative label": ({"x": X, "y": Y - 1}, "in y, found -1 to 2"),
     "label out of range": ({"x": X, "y": Y + 2**21}, "expected labels from 0 to 1048575"),
     "one class": ({"x": X, "y": np.zeros(20, int)}, "at least two classes"),
+    "one class to test with": (
+        {"x_train": X, "y_train": Y, "x_test": X, "y_test": np.zeros(20, int)},
+        "two classes among the test labels",
+    ),
     "test label never trained": (
         {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y + 1},
         "from 0 to 3, found 1 to 4",

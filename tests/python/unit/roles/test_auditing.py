@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 from disputed import ETHER, Liar, flip_one_prediction, opened_lie
-from dlbc.core.types import Ground, Phase, Reason, Ruling, TaskId
+from dlbc.core.errors import LimitReached
+from dlbc.core.examination import Examination
+from dlbc.core.report import LIMITS
+from dlbc.core.types import Ground, Phase, Reason, Ruling, TaskId, Verdict
+from dlbc.ports import Examining
 from dlbc.roles.auditing import MONEY_SECONDS, AuditorDaemon
 from dlbc.roles.examination_queue import AGAIN_SECONDS
 from fakes.keys import account
-from fakes.world import Crash, InProcess, Steps, World
+from fakes.world import Crash, InProcess, OneLook, Steps, World
 
 pytestmark = pytest.mark.unit
 
@@ -281,3 +285,71 @@ def test_daemon__liar_and_an_auditor_without_stake__dispute_is_filed_all_the_sam
     auditor = world.audit_daemon("one")
     look(auditor)
     assert [filing.filer for filing in world.pool.filings(task_id)] == [account("one").address]
+
+
+class Breaking(InProcess):
+    """Examinations that end by their limits so many times."""
+
+    breaks = 2
+
+    def start(self, task_id: TaskId, *, test_set: bool) -> Examining:
+        running = super().start(task_id, test_set=test_set)
+        if len(self.started) > self.breaks:
+            return running
+
+        def broken() -> Examination:
+            raise LimitReached("it took longer than 60 s and was ended")
+
+        return AsItIs(broken)
+
+
+class AsItIs(OneLook):
+    """Its errors come as they are."""
+
+    def poll(self) -> Examination | None:
+        self.looks += 1
+        return None if self.looks < 2 else self.examine()
+
+
+@pytest.mark.parametrize(("breaks", "verdict"), [(1, "falls"), (2, "none")])
+def test_daemon__examination_breaks_its_limits__is_given_up_the_second_time(
+    tmp_path: Path, breaks: int, verdict: str
+) -> None:
+    """Neither an endless retry nor a guess: no dispute, no ballot, and the operator is told."""
+    world, task_id = opened_lie(tmp_path, "one")
+    examinations = Breaking(world.examiner())
+    examinations.breaks = breaks
+    auditor = world.audit_daemon("one", examinations=examinations)
+    look(auditor)
+    assert world.heard("examined", "one") == []
+    later(world, auditor)
+    (told,) = world.heard("examined", "one")
+    assert (told["verdict"], told["failed"] == LIMITS) == (verdict, verdict == "none")
+    later(world, auditor)
+    assert len(examinations.started) == 2
+    assert len(world.pool.filings(task_id)) == (verdict == "falls")
+
+
+def test_daemon__restarted_after_its_limits_were_broken__looks_again(tmp_path: Path) -> None:
+    """Perhaps with more memory."""
+    world, task_id = opened_lie(tmp_path, "one")
+    auditor = world.audit_daemon("one", examinations=Breaking(world.examiner()))
+    look(auditor)
+    later(world, auditor)
+    assert world.pool.filings(task_id) == []
+    look(world.audit_daemon("one"))
+    assert len(world.pool.filings(task_id)) == 1
+
+
+def test_examiner__test_set_is_gone__still_says_what_the_claim_is(tmp_path: Path) -> None:
+    """What refutes by predictions needs the test set; the rest of the examination does not."""
+    world, task_id = opened_lie(tmp_path)
+    released = world.onlooker.released(task_id, 0)
+    (claim,) = [event for event in world.onlooker.reveals(task_id, 0) if event.proof.miner == account("liar").address]
+    assert released is not None
+    world.network[released.test_set.sealed_locator] = b"nothing of use"
+    assert world.examiner().examine(task_id).verdict is Verdict.NONE
+    world.network[claim.proof.sealed_model] = b"nothing of use"
+    assert world.examiner().examine(task_id).verdict is Verdict.UNAVAILABLE
+    del world.network[world.onlooker.task_posted(task_id).terms.manifest]
+    assert world.examiner().examine(task_id).verdict is Verdict.NONE

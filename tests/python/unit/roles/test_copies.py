@@ -83,6 +83,13 @@ def test_audit__units_moved__is_found_aligned_with_the_original(world: CopyWorld
     )
 
 
+def test_audit__time_is_over__says_what_it_did_not_look_at(world: CopyWorld) -> None:
+    """The rest of the audit is told, instead of being lost with the search."""
+    copy = world.opened_copy(world.won())
+    report = replace(world.auditor(), is_late=lambda: True).audit(copy)
+    assert said(report) == "none in 1 tests of 1 models, 0 aligned, 1 not looked at aligned"
+
+
 def test_audit__public_slot_scrubbed__is_found_once_the_owner_publishes_another(world: CopyWorld) -> None:
     """A fresh slot is what the thief could not remove (P-94); its owner's original is aligned with beyond any limit."""
     first = world.won()

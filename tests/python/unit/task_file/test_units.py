@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from dlbc.core.errors import BadInput
 from dlbc.core.units import format_amount, format_duration, format_ppm, parse_amount, parse_duration
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +27,24 @@ pytestmark = pytest.mark.unit
 def test_parse_amount__units__exact_wei(text: object, wei: int) -> None:
     """Amounts are exact in every unit."""
     assert wei == parse_amount(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ".", "9e999999 ether", "1e5000 ether", "0x10", "nan", "inf ether", "\u0661 ether", "1" * 41, "1e", "e1"],
+)
+def test_parse_amount__no_plain_number__refused(text: str) -> None:
+    """Whoever writes an exponent gets a sentence, and no number of a million digits."""
+    with pytest.raises(BadInput, match="expected an amount"):
+        parse_amount(text)
+
+
+@pytest.mark.parametrize("parse", [parse_amount, parse_duration])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_parse__number_too_long_to_print__refused_in_one_sentence(parse: Callable[[object], int], sign: int) -> None:
+    """Python refuses to print more than 4,300 digits."""
+    with pytest.raises(BadInput, match="a number of 20001 bits"):
+        parse(sign * 2**20_000)
 
 
 @given(st.integers(0, 2**96 - 1))

@@ -1,0 +1,1 @@
+"""What `dlbc bench hostile` is made of."""
