@@ -79,8 +79,8 @@ class Exporter:
         """One ONNX file, made of the verified weights. Raises Refused if another file has its name."""
         self.exports.check_onnx(model.manifest.architecture)
         with writing(output):
-            if output.exists() and not output.is_file():
-                raise Refused(f"{output} is a folder; name a file")
+            if output.exists():
+                self._check_onnx_of(model, output)
             data = self._converted(model)
             if output.exists():
                 check_same(output, sha256(data))
@@ -169,6 +169,17 @@ class Exporter:
         data = self.exports.to_onnx(weights, facts.architecture, about)
         self.models.progress(_CONVERTING, 1, 1)
         return data
+
+    def _check_onnx_of(self, model: OpenedModel, output: Path) -> None:
+        """Raises Refused, before minutes are spent, for what can't be an earlier pull of this model."""
+        if not output.is_file():
+            raise Refused(f"{output} is a folder; name a file")
+        try:
+            about = self.exports.read_onnx(_read(output, model.manifest.model_bytes + _GRAPH_BYTES)).about
+        except VerificationFailed:
+            about = {}
+        if about.get("model_hash") != model.model_hash.hex():
+            raise Refused(f"{output} is there already and is no ONNX file of this model; name another one")
 
     def _verify_onnx(self, model: OpenedModel, file: Path) -> Checks:
         """Every part of the file against what the client makes of the recorded model: weights, metadata, graph."""

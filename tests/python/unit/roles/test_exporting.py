@@ -427,14 +427,20 @@ def test_onnx__settled_task__is_made_of_the_verified_weights(exporter: Exporter,
     assert state(out.parent) == before
 
 
-def test_onnx__other_file_there__is_left_alone(exporter: Exporter, model: OpenedModel, out: Path) -> None:
-    """Also one that another version converted."""
-    out.write_bytes(b"precious")
-    with pytest.raises(Refused, match="is there already with sha256"):
-        exporter.onnx(model, out)
-    assert out.read_bytes() == b"precious"
+def test_onnx__other_file_there__is_left_alone(world: World, exporter: Exporter, model: OpenedModel, out: Path) -> None:
+    """Also one of the same model that another version converted; what is no such file is told at once."""
     with pytest.raises(Refused, match="is a folder"):
         exporter.onnx(model, out.parent)
+    exporter.onnx(model, out)
+    before = state(out.parent)
+    with pytest.raises(Refused, match="is there already with sha256"):
+        Exporter(exporter.models, FakeExports(graph="newer")).onnx(model, out)
+    assert state(out.parent) == before
+    out.write_bytes(b"precious")
+    world.network.clear()
+    with pytest.raises(Refused, match="is there already and is no ONNX file of this model"):
+        exporter.onnx(model, out)
+    assert out.read_bytes() == b"precious"
 
 
 def test_onnx__package_missing__is_said_before_anything_is_fetched(world: World, model: OpenedModel, out: Path) -> None:
