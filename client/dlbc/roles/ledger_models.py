@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import cast
 
-from dlbc.core.errors import ChainUnreachable, DlbcError, Garbled, StorageUnreachable, Unavailable, Usage
+from dlbc.core.errors import ChainUnreachable, DlbcError, Garbled, LimitReached, StorageUnreachable, Unavailable, Usage
 from dlbc.core.ledger_memory import Depth
-from dlbc.core.report import Check, Checks
+from dlbc.core.report import LIMITS, Check, Checks
 from dlbc.core.types import Locator, TaskId
 from dlbc.ports import Storage
 from dlbc.roles.auditor import Auditor
@@ -17,7 +17,7 @@ from dlbc.roles.models import Models
 FOR_WANT_OF_BYTES = frozenset(
     {"manifest bytes", "sealed bytes", "test set bytes", "predictions root", "score", "watermark"}
 )
-"""Checks of an audit that fail when nobody serves what they need."""
+"""Checks of an audit that fail when nobody serves what they need, or this machine can't hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Looked:
 
     depth: Depth  # how far it holds
     failed: tuple[Check, ...] = ()
-    missing: str = ""  # what nobody serves now; "" for nothing
+    missing: str = ""  # what nobody serves now, or is too much for this machine; "" for nothing
 
 
 class ModelLook:
@@ -48,7 +48,7 @@ class ModelLook:
         try:
             model = self._models.settled(task_id, index)
             weights = self._models.weights(model)
-        except (Unavailable, Garbled) as error:
+        except (Unavailable, Garbled, LimitReached) as error:
             return Looked(Depth.CHAIN, missing=str(error))
         except (ChainUnreachable, StorageUnreachable, Usage):
             raise
@@ -65,8 +65,10 @@ class ModelLook:
         failed = tuple(check for check in report.checks if not check.ok)
         if not failed:
             return Looked(Depth.SCORE)
-        wrong = tuple(check for check in failed if not (noting.missing and check.name in FOR_WANT_OF_BYTES))
-        return Looked(Depth.MODEL, wrong, "" if wrong else noting.missing)
+        missing = noting.missing or next((check.found for check in failed if check.name == LIMITS), "")
+        excused = {LIMITS, *FOR_WANT_OF_BYTES} if missing else set()
+        wrong = tuple(check for check in failed if check.name not in excused)
+        return Looked(Depth.MODEL, wrong, "" if wrong else missing)
 
 
 class _Noting:

@@ -13,7 +13,7 @@ from disputed import opened_lie
 from dlbc.adapters.signatures import recover_signer
 from dlbc.core import proofs, replay
 from dlbc.core.cid import to_cid
-from dlbc.core.errors import TryLater
+from dlbc.core.errors import LimitReached, TryLater
 from dlbc.core.events import (
     BlockAppended,
     ClaimRevealed,
@@ -34,6 +34,7 @@ from dlbc.roles.ledger_models import ModelLook
 from fakes.chain import CHAIN_ID, MARKET
 from fakes.keys import account
 from fakes.ledger_log import FakeLedgerLog
+from fakes.trainer import FakeTrainer
 from fakes.world import World
 
 pytestmark = pytest.mark.unit
@@ -405,6 +406,21 @@ def test_models__mark_is_not_the_miners__is_wrong(world: World) -> None:
 
 def _as_it_was(opening: ModelOpened) -> Callable[[LedgerEvent], LedgerEvent]:
     return lambda event: opening if isinstance(event, ModelOpened) and event.task_id == opening.task_id else event
+
+
+@pytest.mark.parametrize(("depth", "reached"), [(Depth.MODEL, Depth.CHAIN), (Depth.SCORE, Depth.MODEL)])
+def test_models__too_much_for_this_machine__is_told_apart(
+    world: World, monkeypatch: pytest.MonkeyPatch, depth: Depth, reached: Depth
+) -> None:
+    """A small machine proves nothing against a model."""
+
+    def too_much(*arguments: Any, **more: Any) -> Any:
+        raise LimitReached("scoring needs more memory than it may have")
+
+    monkeypatch.setattr(FakeTrainer, "check_model" if depth is Depth.MODEL else "predict", too_much)
+    report = verifier(world).verify(depth)
+    assert (report.holds, report.depths) == (True, {reached: 2})
+    assert [each.missing for each in report.missing] == ["scoring needs more memory than it may have"] * 2
 
 
 def test_scores__test_set_not_served__is_told_apart(world: World, tmp_path: Path) -> None:
