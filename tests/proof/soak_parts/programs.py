@@ -44,6 +44,11 @@ class Life:
     def was_killed(self) -> bool:
         return self.code == KILLED
 
+    @property
+    def was_asked_too_early(self) -> bool:
+        """SIGTERM met a Python that had not come to dlbc's first line, and so did nothing yet."""
+        return self.code == -signal.SIGTERM and self.ready is None and not self.err.read_bytes()
+
 
 @dataclass
 class Program:
@@ -177,7 +182,7 @@ class Daemon(Program):
     def _after_its_end(self, now: float) -> None:
         life = self.life
         self._again_at = now + RESTART_SECONDS
-        if life.was_killed:
+        if life.was_killed or (self.dismissed_at is not None and life.was_asked_too_early):
             return  # begins again, unless it was dismissed
         if life.code == 0 and (self.dismissed_at is not None or self.words[0] == "task"):
             self.dismissed_at = now if self.dismissed_at is None else self.dismissed_at  # a watch whose tasks are over

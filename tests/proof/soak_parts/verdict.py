@@ -158,7 +158,7 @@ def about_programs(stage: Stage) -> list[str]:
         if worst > STUCK_SECONDS:
             found.append(f"{daemon.name}: {worst:.0f} s without a tick that succeeded")
         last = daemon.life if daemon.lives else None
-        if last is not None and last.code not in (0, KILLED):
+        if last is not None and last.code not in (0, KILLED) and not last.was_asked_too_early:
             found.append(f"{daemon.name} ended with code {last.code} at SIGTERM: {daemon.last_words()}")
     for name, age in stage.last_ages.items():
         if age is None or age > LAST_TICK_SECONDS:

@@ -95,3 +95,16 @@ def test_entry__not_revealed__is_lost_if_its_miner_was_there(
     """Who was down for the whole window could not have saved it."""
     entry = Committed(1, "miner1", revealed, False, True, aborted, (10, 20), up, ())
     assert entry.was_lost is lost
+
+
+@pytest.mark.parametrize(
+    ("code", "ready", "words", "expected"),
+    [(-15, None, "", True), (-15, 3.0, "", False), (-15, None, "Traceback", False), (1, None, "", False)],
+)
+def test_life__ended_by_sigterm__is_forgiven_only_before_its_first_line(
+    tmp_path: Path, code: int, ready: float | None, words: str, expected: bool
+) -> None:
+    """A daemon that is asked to end while Python starts has no handler yet; one that worked or spoke has."""
+    err = tmp_path / "err"
+    err.write_text(words)
+    assert Life(0.0, err, ready=ready, code=code).was_asked_too_early is expected
