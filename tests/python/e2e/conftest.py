@@ -20,6 +20,7 @@ from dlbc.core.types import Phase, TaskId
 
 STEP_SECONDS = 90.0
 ETHER = 10**18
+DEPOSIT = ETHER * 35 // 100
 STAKE = "10 ether"
 AUDITORS = ("auditor1", "auditor2")
 
@@ -181,7 +182,7 @@ def settled(site: Site) -> TaskId:
     assert again.events("training_started") == []
     assert site.chain.entry(task_id, 0, me).holds_deposit is False
     assert site.chain.balance(me) - before > ETHER * 97 // 100
-    assert again.events("money_arrived")[-1]["wei"] == ETHER * 98 // 100 + ETHER // 10
+    assert again.events("money_arrived")[-1]["wei"] == ETHER * 98 // 100 + DEPOSIT
     return task_id
 
 

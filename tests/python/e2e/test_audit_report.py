@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import ETHER, Site
+from conftest import DEPOSIT, ETHER, Site
 from dlbc.core.types import TaskId
 from fakes.page import check_self_contained
 
@@ -24,8 +24,8 @@ def test_audit_report__settled_task__page_and_json_of_the_real_chain(
 
     money = written["money"]
     assert (money["inWei"], money["outWei"], money["heldWei"], money["agrees"]) == (
-        12 * ETHER // 10,
-        12 * ETHER // 10,
+        11 * ETHER // 10 + DEPOSIT,
+        11 * ETHER // 10 + DEPOSIT,
         0,
         True,
     )

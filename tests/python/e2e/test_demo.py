@@ -16,6 +16,7 @@ from dlbc.adapters.devnet.process import start_of, wait_until
 
 pytestmark = pytest.mark.e2e
 ETHER = 10**18
+DEPOSIT = ETHER * 35 // 100
 
 
 def demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -81,20 +82,20 @@ def test_demo__dispute__daemons_strike_two_lies_and_every_wei_is_explained(tmp_p
 
 
 def _check_to_the_wei(told: dict[str, Any]) -> None:
-    """Computed here with numbers: bounties of 1 ether, stakes of 2 and 1.5, a fee of 2 %, locks of 20 %."""
-    third, fees = ETHER // 10 // 3, ETHER // 25
-    pot, income = ETHER // 10 - third, fees + ETHER // 10 - third
+    """Computed here with numbers: bounties of 1 ether, stakes of 2 and 1.5, a fee of 2 %, locks of 5 %."""
+    third, fees = DEPOSIT // 3, ETHER // 25
+    pot, income = DEPOSIT - third, fees + DEPOSIT - third
     ballots = {ballot["auditor"]: ballot for ballot in told["ballots"]}
     assert {ballot["verdict"] for ballot in ballots.values()} == {"falls"}
     assert all(ballot["lockWei"] == ballot["returnedWei"] for ballot in ballots.values())
-    assert [ballots[name]["lockWei"] for name in ("auditor1", "auditor2")] == [2 * ETHER // 5, 3 * ETHER // 10]
+    assert [ballots[name]["lockWei"] for name in ("auditor1", "auditor2")] == [ETHER // 10, 3 * ETHER // 40]
     shares = {name: ballot["shareWei"] for name, ballot in ballots.items()}
     assert sum(shares.values()) == pot
     assert abs(shares["auditor1"] - pot * 4 // 7) <= 1
     gains = {name: account["gainWei"] for name, account in told["accounts"].items()}
     assert gains["requester"] == -2 * ETHER
     assert gains["miner1"] == 2 * ETHER - fees
-    assert gains["miner2"] == gains["miner3"] == -ETHER // 10
+    assert gains["miner2"] == gains["miner3"] == -DEPOSIT
     dust = told["poolWaitingWei"]
     assert 0 <= dust <= 100
     assert told["poolBalanceWei"] == 7 * ETHER // 2 + dust

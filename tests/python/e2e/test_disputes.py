@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import ETHER, Site
+from conftest import DEPOSIT, ETHER, Site
 from court import challenged, posted, released, settled, voted
 from dlbc.core.proofs import case_id
 from dlbc.core.types import ZERO_ADDRESS, Phase, Reason, Ruling
@@ -16,7 +16,7 @@ VIEWS = (
         ("task", "show", "{task}"),
         ("Dispute of 0x", "score", "dlbc auditor dispute", "dispute bond", "Auditors vote on"),
     ),
-    (("auditor", "status"), ("10 ether of 20 ether in all", "To vote on", "filing", "2 ether")),
+    (("auditor", "status"), ("10 ether of 20 ether in all", "To vote on", "filing", "0.5 ether")),
     (("auditor", "evidence", "{task}"), ("✗ score recomputed", "again with  dlbc audit", "Qm")),
     (("wallet", "balance", "auditor1"), ("credit in the pool", "10 ether (dlbc auditor status)")),
 )
@@ -45,7 +45,7 @@ def test_dispute__false_claim__is_voted_down_and_the_runner_up_wins(site: Site) 
     assert [check["name"] for check in told[0]["checks"]] == ["score recomputed", "decisive samples"]
     status = site.run("auditor1", "auditor", "status")
     (waiting,) = (row for row in status["cases"] if row["taskId"] == task_id)
-    assert (waiting["stage"], waiting["lockWei"]) == ("WAITS", 2 * ETHER)
+    assert (waiting["stage"], waiting["lockWei"]) == ("WAITS", ETHER // 2)
 
     for arguments, words in VIEWS:
         process = site.start("auditor1", *(part.format(task=task_id) for part in arguments))
@@ -59,7 +59,7 @@ def test_dispute__false_claim__is_voted_down_and_the_runner_up_wins(site: Site) 
     assert site.pool.case(case).ruling is Ruling.FALLS
     assert [event.reason for event in site.chain.strikes(task_id, 0)] == [Reason.VOTED]
     collected = site.run("disputer", "auditor", "collect", str(task_id))
-    assert collected["wei"] == ETHER // 10 + ETHER // 10 // 3
+    assert collected["wei"] == ETHER // 10 + DEPOSIT // 3
     assert site.run("disputer", "auditor", "collect", str(task_id))["sent"] == []
     assert site.chain.balance(site.address("disputer")) > before + ETHER // 40
 
@@ -81,9 +81,9 @@ def test_refute__one_flipped_bit__struck_by_one_command(site: Site) -> None:
     watch.until(lambda: site.chain.round(task_id, 0).reveals == 1, "the reveal")
     told = site.run("disputer", "audit", str(task_id), "--refute", code=4)
     (claim,) = told["refuted"]["claims"]
-    assert (claim["fault"], claim["struck"], told["refuted"]["earnedWei"]) == ("wrong_score", True, ETHER // 10 // 3)
+    assert (claim["fault"], claim["struck"], told["refuted"]["earnedWei"]) == ("wrong_score", True, DEPOSIT // 3)
     assert [event.reason for event in site.chain.strikes(task_id, 0)] == [Reason.REFUTED]
-    assert site.run("disputer", "wallet", "withdraw")["withdrawnWei"] == ETHER // 10 // 3
+    assert site.run("disputer", "wallet", "withdraw")["withdrawnWei"] == DEPOSIT // 3
     assert site.run("disputer", "audit", str(task_id), "--refute")["refuted"]["claims"] == []
     site.network.advance_time(to=site.chain.round(task_id, 0).nominate_end)
     assert watch.wait() == 0
@@ -142,4 +142,4 @@ def test_impeach__other_labels_than_committed__task_is_aborted(site: Site) -> No
     assert site.run("disputer", "auditor", "collect", str(task_id))["wei"] == ETHER // 10
     assert miner.wait() == 0
     arrived = sum(event["wei"] for event in miner.events("money_arrived"))
-    assert arrived == ETHER // 10 + ETHER // 20
+    assert arrived == DEPOSIT + ETHER // 20

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import AUDITORS, ETHER, Process, Site
+from conftest import AUDITORS, DEPOSIT, ETHER, Process, Site
 from court import challenged, posted, released, settled, voted
 from dlbc.core.proofs import case_id, verify_slot_path
 from dlbc.core.types import Hash32, Phase, Reason, Ruling, TaskId
@@ -97,7 +97,7 @@ def test_theft__not_declared__the_owners_fresh_slot_strikes_the_thief(
     assert site.chain.phase(task_id).phase is Phase.VOID
     assert thief.wait() == 0
     earned = site.run(OWNER, "auditor", "collect", str(task_id))["wei"]
-    assert earned == ETHER // 10 + ETHER // 10 // 3
+    assert earned == ETHER // 10 + DEPOSIT // 3
 
 
 @pytest.mark.timeout(600)
