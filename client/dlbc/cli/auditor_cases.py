@@ -64,7 +64,8 @@ def dispute(
 def impeach(settings: Settings, task_id: int, evidence: Path | None, force: bool, yes: bool) -> None:
     """Check the released test set of TASK and impeach it if it is not the promised one.
 
-    Takes a bond, a tenth of the bounty, which comes back unless two thirds of the auditors find the test set right.
+    Takes a bond, a tenth of the bounty, which comes back unless more than half of the stake
+    that votes finds the test set right.
     """
     from dlbc import bootstrap
     from dlbc.cli.password import ask_on_terminal

@@ -87,8 +87,8 @@ class Disputer:
         bond = dispute_bond(task.bounty_wei)
         self._check_balance(account_of(self.pool), bond)
         self.agree(
-            f"Dispute the claim of {round_.leader} on {named} with a bond of {format_amount(bond)}? It is lost if two "
-            "thirds of the auditors find that the claim stands"
+            f"Dispute the claim of {round_.leader} on {named} with a bond of {format_amount(bond)}? It is lost if more "
+            "than half of the stake that votes finds that the claim stands"
         )
         locator = self.storage.add(evidence)
         receipt = self.pool.dispute(task_id, int(grounds), locator, samples, bond)
@@ -131,8 +131,8 @@ class Disputer:
         bond = dispute_bond(task.bounty_wei)
         self._check_balance(account_of(self.pool), bond)
         self.agree(
-            f"Impeach the test set of task {task_id} with a bond of {format_amount(bond)}? It is lost if two thirds of "
-            "the auditors find it right"
+            f"Impeach the test set of task {task_id} with a bond of {format_amount(bond)}? It is lost if more "
+            "than half of the stake that votes finds it right"
         )
         locator = self.storage.add(evidence)
         receipt = self.pool.impeach(task_id, locator, bond)

@@ -50,7 +50,7 @@ class Staker:
             )
         waits_again = stake.pending_wei and stake.ready_at > now
         self.agree(
-            f"Stake {format_amount(amount_wei)}? It can be lost by voting against two thirds of the auditors, and "
+            f"Stake {format_amount(amount_wei)}? A part of it can be lost in every vote against the majority, and it "
             f"comes back {duration(params.unbonding_seconds)} after `dlbc auditor unstake`"
             + (f". The {format_amount(stake.pending_wei)} pending start to wait again" if waits_again else "")
         )

@@ -90,7 +90,7 @@ class Voter:
         lock = self.pool.lock_for(view.case_id, self.keys.address)
         self.agree(
             f"Vote {verdict.name.lower()!r} on {_subject(view)}? The ballot locks {format_amount(lock)} of the stake, "
-            "which is lost if two thirds find otherwise, or if it is not opened in time"
+            "which is lost if more than half find otherwise, or if it is not opened in time"
         )
         ballot = self._ballots.seal(view, verdict, lock)
         receipt = self.pool.commit_vote(view.case_id, ballot)

@@ -87,3 +87,11 @@ def test_has_test__another_file_or_a_part_of_a_name__is_false() -> None:
     assert not has_test(file, "test_post_numbers_tasks")
     assert not has_test("tests/solidity/Nowhere.t.sol", "test_post_numbers_tasks_from_one")
     assert not has_test("", "test_post_numbers_tasks_from_one")
+
+
+def test_client__what_it_says_of_votes__names_no_other_majority_than_the_rules() -> None:
+    """Half of the opened locks decides (ADR 0022): a sentence with another share would tell people a wrong risk."""
+    told = [
+        file for file in (ROOT / "client" / "dlbc").rglob("*.py") if "two thirds" in file.read_text(encoding="utf-8")
+    ]
+    assert told == []

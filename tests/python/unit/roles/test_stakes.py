@@ -95,7 +95,7 @@ def test_stake__not_agreed__nothing_is_sent(world: World) -> None:
     with pytest.raises(Refused, match="no"):
         careful.stake(Wei(ETHER))
     assert sent(world) == []
-    assert "Stake 1 ether? It can be lost" in asked[0]
+    assert "Stake 1 ether? A part of it can be lost in every vote against the majority" in asked[0]
 
 
 def test_stake__without_an_account__is_usage(world: World) -> None:
