@@ -2,7 +2,7 @@
 
     dlbc bench watermark                    the whole grid, about an hour on two cores; says before how long it takes
     dlbc bench watermark --quick            every kind of attack on three small nets, under five minutes
-    dlbc bench watermark --resume           goes on after the last cell that an interrupted run finished
+    dlbc bench watermark --resume           goes on after the last run that an interrupted one finished
 
 Our mark (KSS) and the baseline (Uchida et al. 2017) meet the same thieves, who train with a fresh optimiser on the
 public training data and may stop after any epoch. With x = 1 percentage point of accuracy:
@@ -32,6 +32,7 @@ from typing import Any
 from watermark_parts import cells, plots, problems, registry, report
 from watermark_parts.cells import Profile
 from watermark_parts.metrics import TOLERANCE
+from watermark_parts.remembered import Remembering, forget
 from watermark_parts.runs import Cell, worker_pool
 from watermark_parts.schemes import UCHIDA_BITS, UCHIDA_WEIGHT
 
@@ -53,10 +54,14 @@ def main() -> int:
     missing = [cell for cell in chosen if cell.name not in results["cells"]]
     began = time.perf_counter()
     _say_how_long(missing, profile, options.jobs)
+    kept = out.with_name(f"{out.name}.runs.partial")
+    if not options.resume:
+        forget(kept)
     with worker_pool(options.jobs) as pool:
         for cell in missing:
-            results["cells"][cell.name] = cells.run(cell, profile, options.seed, pool, _say)
+            results["cells"][cell.name] = cells.run(cell, profile, options.seed, Remembering(pool, kept), _say)
             report.write(partial, results)
+            forget(kept)
     if "registry" not in results:
         _say(f"registry of {profile.registry_keys} keys, and a slot of 2^24 carriers")
         results |= registry.measure(profile.registry_keys)

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +35,7 @@ from watermark_parts.attacks import Attack, Loot  # noqa: E402
 from watermark_parts.learner import Learner, Recipe, Weights, accuracy_of  # noqa: E402
 from watermark_parts.metrics import Least, Point  # noqa: E402
 from watermark_parts.problems import Problem, Setting  # noqa: E402
+from watermark_parts.remembered import Remembering, forget  # noqa: E402
 from watermark_parts.schemes import (  # noqa: E402
     KeyedSpreadSpectrum,
     Uchida,
@@ -454,3 +456,33 @@ def script(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_remembering__the_same_run_again__is_not_run_and_another_is(tmp_path: Path) -> None:
+    """An interrupted grid goes on where it was, and never takes one run's result for another's."""
+    calls: list[float] = []
+
+    def run(cell: str, weights: Weights, amount: float) -> float:
+        calls.append(amount)
+        if amount < 0:
+            raise ValueError(cell)
+        return amount * 2
+
+    folder = tmp_path / "runs"
+    weights = {"a": np.ones(3, np.float32)}
+    with ThreadPoolExecutor(1) as pool:
+        for expected_calls in (2, 2):  # by a later process: nothing but the folder is common to both
+            remembering = Remembering(pool, folder)
+            assert remembering.submit(run, "cell", weights, 1.5).result() == 3.0
+            assert remembering.submit(run, "cell", weights, 2.5).result() == 5.0
+            assert len(calls) == expected_calls
+        other = {"a": np.zeros(3, np.float32)}
+        assert remembering.submit(run, "cell", other, 1.5).result() == 3.0
+        assert len(calls) == 3
+        for _ in range(2):  # what failed is not remembered
+            with pytest.raises(ValueError, match="cell"):
+                remembering.submit(run, "cell", weights, -1.0).result()
+        assert len(calls) == 5
+    (folder / "mine.txt").write_text("kept")
+    forget(folder)
+    assert [file.name for file in folder.iterdir()] == ["mine.txt"]
