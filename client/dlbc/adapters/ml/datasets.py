@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -29,6 +30,18 @@ NPY_HEADER = re.compile(
     rb"'shape': \(((?:\d{1,19}(?:, \d{1,19}){0,31},?)?)\), \} *\n"
 )
 NUMBERS = re.compile(r"[<>|=](u[1248]|i[1248]|f[248])")
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    OverflowError,
+    RuntimeError,  # encrypted
+    NotImplementedError,
+    ValueError,  # a name that is not UTF-8, an offset below zero
+)
+"""What zipfile raises about an archive that it can't read."""
 TEST_SHARE = 5
 """One sample in five is held out where the source has no test set of its own."""
 
@@ -115,13 +128,14 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
                 found = ", ".join(ascii(name)[1:-1][:40] for name in list(members)[:8]) or "none"
                 raise BadInput(f"data: expected arrays x_train, y_train, x_test, y_test, or x, y; found {found}")
             return {name: _read_member(archive, members[name], name) for name in names}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
-        # RuntimeError: encrypted; NotImplementedError: a compression this Python does not know.
+    except UNREADABLE as error:
         raise BadInput(f"data: expected {path} to be an .npz file, reading it fails ({error})") from error
 
 
 def _read_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> NDArray[Any]:
     """One array. Its own header decides how much is read, after that size is checked: a zip bomb stays small."""
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA's header asks for 4 GiB at once
+        raise BadInput(f"data: expected {name} stored or deflated, as numpy writes it; found another compression")
     with archive.open(entry) as file:
         dtype, is_fortran, shape = _npy_header(file, name)
         size = dtype.itemsize * prod(shape)

@@ -191,6 +191,29 @@ def test_load_data__zip_bomb__is_read_no_further_than_its_header_says(tmp_path: 
         load_data(source)
 
 
+def test_load_data__member_name_that_is_not_utf_8__is_refused(tmp_path: Path) -> None:
+    """The flag for UTF-8 names makes zipfile decode them, which fails by an error of its own."""
+    path = Path(npz(tmp_path, x=X, y=Y))
+    archive = bytearray(path.read_bytes())
+    entry = archive.index(b"PK\x01\x02")
+    archive[entry + 9] |= 0x08
+    archive[archive.index(b"x.npy", entry)] = 0xFC
+    path.write_bytes(archive)
+    with pytest.raises(BadInput, match=r"to be an \.npz file, reading it fails \('utf-8' codec"):
+        load_data(str(path))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_load_data__compression_that_numpy_does_not_write__is_refused(compression: int, tmp_path: Path) -> None:
+    """A few bytes of LZMA can ask for gigabytes before a single one is read."""
+    source, packed = npz(tmp_path, x=X, y=Y), tmp_path / "packed.npz"
+    with zipfile.ZipFile(source) as plain, zipfile.ZipFile(packed, "w", compression) as archive:
+        for name in plain.namelist():
+            archive.writestr(name, plain.read(name))
+    with pytest.raises(BadInput, match="expected x stored or deflated"):
+        load_data(str(packed))
+
+
 @given(st.binary(max_size=200), st.integers(0, 900), st.integers(0, 60))
 def test_load_data__mutated_npz__either_loads_or_is_refused(
     tmp_path_factory: pytest.TempPathFactory, noise: bytes, start: int, length: int
