@@ -590,7 +590,9 @@ class TrainResult:
 class TrainHandle(Protocol):
     """One training child process."""
 
-    def poll(self) -> TrainProgress: ...
+    def poll(self) -> TrainProgress:
+        """Raises OSError if it ended for want of what the machine may have again; started again, it goes on."""
+        ...
 
     def result(self) -> TrainResult:
         """Raises Refused with the child's last words if it failed or is not done."""

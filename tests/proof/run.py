@@ -141,8 +141,8 @@ STAGES: dict[str, Callable[[], Stage]] = {
 }
 
 
-BESIDE = {"chaos": "invariants"}
-"""A stage that runs while another does."""
+BESIDE = {"chaos": "invariants", "attacks": "invariants", "properties": "invariants"}
+"""Stages that run, one after the other, while another does that mostly needs a single core."""
 
 APART: dict[str, Callable[[], Stage]] = {"mutation": mutation}
 """Takes seconds a mutant, so only `make mutate` runs it."""
@@ -207,17 +207,17 @@ def _stage(name: str) -> dict[str, Any]:
     except Unusable as error:
         figures, broken = {}, [str(error)]
     seconds = round(time.monotonic() - began)
-    say(f"== {name}: {'FAILED' if broken else 'ok'} in {seconds} s")
+    say("\n".join([f"== {name}: {'FAILED' if broken else 'ok'} in {seconds} s", *broken]))
     return {"seconds": seconds, "broken": broken, "figures": figures}
 
 
 def _seconds(stages: dict[str, Any]) -> int:
-    """Of all stages of `make deep`; what ran beside another counts as far as it took longer."""
+    """Of all stages of `make deep`; what ran beside another counts as far as all of it took longer."""
     total = 0
     for name in STAGES:
         if name in stages and BESIDE.get(name) not in stages:
-            beside = [stages[other]["seconds"] for other, main in BESIDE.items() if main == name and other in stages]
-            total += max([stages[name]["seconds"], *beside])
+            beside = sum(stages[other]["seconds"] for other, main in BESIDE.items() if main == name and other in stages)
+            total += max(stages[name]["seconds"], beside)
     return total
 
 

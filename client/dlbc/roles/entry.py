@@ -221,7 +221,11 @@ class MinerEntry:
             self.handle = self.trainer.start(self._job(manifest, epochs))
             self.began = self.seconds()
             self.report("training_started", task_id=self.task_id, epochs=epochs or manifest.training.epochs)
-        progress = self.progress = self.handle.poll()
+        try:
+            progress = self.progress = self.handle.poll()
+        except OSError:
+            self.stop_training()
+            raise
         if progress.state == "failed" and progress.may_resume and self._may_train_again():
             self.stop_training()
             lost = self.record["trainings_lost"]

@@ -6,6 +6,7 @@ when standard input closes: its parent is gone and will start it again, and a ch
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,16 +22,21 @@ from dlbc.adapters.ml import group
 from dlbc.adapters.ml.files import read_json, write_json
 from dlbc.adapters.ml.job_file import fingerprint
 from dlbc.adapters.ml.rank import Assignment
-from dlbc.adapters.ml.report import Reporter
+from dlbc.adapters.ml.report import NO_ROOM, Reporter
 from dlbc.core.devices import members
 from dlbc.core.errors import DlbcError, Refused
 
 LOCK_SECONDS = 15.0
 INTERRUPTED = 75
+LACKS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE})
+"""What the machine may have again later, no fault of the training."""
 
 
 def main(work: Path) -> int:
-    """Exit code 0 when the model is there, 1 when it can't be made; progress.json says why in one line."""
+    """Exit code 0 when the model is there, 1 when it can't be made; progress.json says why in one line.
+
+    NO_ROOM when the machine has none to write in, not even what is wrong: started again, it goes on.
+    """
     began = time.monotonic()
     job_json = json.loads((work / "job.json").read_bytes())
     secrets = json.loads(sys.stdin.buffer.readline() or b"{}")
@@ -47,7 +54,10 @@ def main(work: Path) -> int:
         reporter.tell(state="failed", message=str(error))
         return 1
     except Exception as error:  # noqa: BLE001 - the last place that can tell the parent what happened
-        traceback.print_exc()
+        with suppress(OSError):
+            traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in LACKS:
+            return NO_ROOM
         reporter.catch_up()
         reporter.tell(state="failed", message=f"{type(error).__name__}: {str(error)[:300]}; see {work / 'child.log'}")
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,16 +12,27 @@ from typing import Any
 
 from dlbc.core.errors import DlbcError
 
+OS_ERROR = re.compile(r"\(os error (\d{1,4})\)")
+"""How a library written in Rust tells what the system refused."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a path to write to; on success that file takes the place of `path`, on failure nothing is left."""
+    """Yields a path to write to; on success that file takes the place of `path`, on failure nothing is left.
+
+    Raises OSError for what the system refused (a full disk), whatever the writer made of it.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         yield draft
         with draft.open("rb") as written:
             os.fsync(written.fileno())
         draft.replace(path)
+    except Exception as error:
+        refused = OS_ERROR.search(str(error))
+        if refused is None:
+            raise
+        raise OSError(int(refused[1]), os.strerror(int(refused[1]))) from error
     finally:
         draft.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""What a training process tells its parent: progress.json, replaced as a whole."""
+"""What a training process tells its parent: progress.json, replaced as a whole, and an exit code."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 from dlbc.adapters.ml.files import read_json, write_json
 
 REPORT_SECONDS = 0.5
+NO_ROOM = 73
+"""Exit code of one that could not write, so neither what is wrong."""
 
 
 class Reporter:

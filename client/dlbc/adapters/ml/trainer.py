@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from dlbc.adapters.ml import shards, weights
 from dlbc.adapters.ml.files import read_json, write_json
 from dlbc.adapters.ml.job_file import public_part, secret_part
+from dlbc.adapters.ml.report import NO_ROOM
 from dlbc.core.architecture import Architecture
 from dlbc.core.errors import Refused
 from dlbc.core.strategy_name import BUILT_IN
@@ -137,6 +139,8 @@ class ChildHandle:
             return progress
         code = self._process.wait()
         self._close()
+        if code == NO_ROOM:
+            raise OSError(ENOSPC, f"no room to write in{self._last_words()}")
         if progress.state in ("done", "failed"):
             return progress
         if self._is_overdue:

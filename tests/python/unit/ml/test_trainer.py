@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import resource
 import subprocess
 import sys
 import time
@@ -134,6 +136,22 @@ def test_start__data_that_is_none__fails_with_the_reason(job: TrainJob) -> None:
         assert "expected a safetensors file, found 8 bytes" in handle.poll().message
         with pytest.raises(Refused, match="it is failed: data file: expected a safetensors file"):
             handle.result()
+
+
+def test_start__no_room_for_a_checkpoint__says_so_and_goes_on_when_there_is(job: TrainJob) -> None:
+    """A full disk is the machine's fault: neither the training nor its folder is lost."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+    try:
+        with started(job) as handle, pytest.raises(OSError, match="no room to write in") as caught:
+            finish(handle)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.ENOSPC
+    assert not list(job.work.glob(".*.draft"))
+    with started(job) as handle:
+        finish(handle)
+        assert handle.poll().state == "done", handle.poll().message
 
 
 def test_child__parent_killed__ends_too(job: TrainJob, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from dlbc.roles.entry import ENTRY
 from dlbc.roles.miner import NO_ENTRY, PATIENCE, STUCK_SECONDS, Miner
 from fakes.keys import account
 from fakes.storage import MemoryStorage
-from fakes.trainer import FakeTrainer
+from fakes.trainer import FakeHandle, FakeTrainer
 from fakes.world import World
 
 pytestmark = pytest.mark.unit
@@ -169,19 +169,20 @@ def test_miner__disk_full_when_it_starts__reveals_what_is_journaled(
     assert "No space left" in world.heard("failed", "miner")[-1]["reason"]
 
 
-def test_miner__own_disk_is_full_while_it_begins__trains_when_there_is_room(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("place", "name"), [(FakeTrainer, "start"), (FakeHandle, "poll")])
+def test_miner__own_disk_is_full_while_it_trains__trains_when_there_is_room(
+    place: type, name: str, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What this machine lacks is no fault of the task: before its deposit is paid, it is tried again, not given up."""
     task_id, miner = world.post(), world.miner()
-    whole, left = FakeTrainer.start, [OSError(ENOSPC, "No space left on device")] * 3
+    whole, left = getattr(place, name), [OSError(ENOSPC, "No space left on device")] * 3
 
-    def full(self: Any, job: Any) -> Any:
+    def full(*given: Any) -> Any:
         if left:
             raise left.pop()
-        return whole(self, job)
+        return whole(*given)
 
-    monkeypatch.setattr(FakeTrainer, "start", full)
+    monkeypatch.setattr(place, name, full)
     committed(world, miner, task_id)
     told = [event["reason"] for event in world.heard("failed", "miner")]
     assert told == ["this machine: No space left on device"] * 3
