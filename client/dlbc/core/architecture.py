@@ -7,12 +7,12 @@ them. What each family consists of is in `dlbc.core.layers`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from dlbc.core.errors import BadInput
 from dlbc.core.layers import FCN_STAGES, RUNNING, layers
+from dlbc.core.layers import Architecture as Architecture
 
 MAX_PARAMETERS = 2**31
 MAX_WIDTH = 2**20
@@ -38,33 +38,6 @@ _SETTINGS = {
     "unet": ("channels",),
     "fcn": ("hidden", "channels"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """A model of one of FAMILIES for inputs of shape `input_shape` (without the batch) and `classes` outputs.
-
-    mlp: flatten, then Linear+ReLU for each width in `hidden`, then Linear to the classes.
-    Convolutional families take [channels, height, width]; convolutions are 3x3 with padding 1 unless said otherwise.
-    cnn: for each entry of `channels` a convolution, ReLU and 2x2 max-pooling (floor); flatten; then as mlp.
-    resnet: a convolution, BatchNorm and ReLU, then stages of `channels` width and `blocks` basic blocks; a stage after
-    the first begins by halving (stride 2, 1x1 shortcut); mean over the pixels, Linear to the classes.
-    transformer: each of the T rows of an input [..., T, F] is a token, its features from all channels; `layers`
-    pre-norm blocks of `width` with `heads` heads of attention; mean over the tokens, Linear to the classes.
-    unet: two convolutions with ReLU on each level of `channels`, the last being the bottom, 2x2 max-pooling between
-    them, and back up by 2x2 transposed convolutions that meet each level's own output; 1x1 to the classes of a pixel.
-    fcn: FCN-8s with one convolution, ReLU and pooling for each of its five `channels`; `hidden` are fc6 and fc7.
-    """
-
-    family: str
-    input_shape: tuple[int, ...]
-    classes: int
-    hidden: tuple[int, ...]
-    channels: tuple[int, ...] = ()
-    blocks: tuple[int, ...] = ()
-    width: int = 0
-    heads: int = 0
-    layers: int = 0
 
 
 def architecture_from_json(value: object) -> Architecture:

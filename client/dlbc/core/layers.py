@@ -9,16 +9,39 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from dlbc.core.architecture import Architecture
 
 RUNNING = ("running_mean", "running_var")
 """Last parts of the names of a BatchNorm's statistics: stored with the weights, never trained."""
 FCN_STAGES = 5
 MLP_RATIO = 4
 """Width of a transformer block's hidden layer, in widths of its stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A model of one family for inputs of shape `input_shape` (without the batch) and `classes` outputs.
+
+    mlp: flatten, then Linear+ReLU for each width in `hidden`, then Linear to the classes.
+    Convolutional families take [channels, height, width]; convolutions are 3x3 with padding 1 unless said otherwise.
+    cnn: for each entry of `channels` a convolution, ReLU and 2x2 max-pooling (floor); flatten; then as mlp.
+    resnet: a convolution, BatchNorm and ReLU, then stages of `channels` width and `blocks` basic blocks; a stage after
+    the first begins by halving (stride 2, 1x1 shortcut); mean over the pixels, Linear to the classes.
+    transformer: each of the T rows of an input [..., T, F] is a token, its features from all channels; `layers`
+    pre-norm blocks of `width` with `heads` heads of attention; mean over the tokens, Linear to the classes.
+    unet: two convolutions with ReLU on each level of `channels`, the last being the bottom, 2x2 max-pooling between
+    them, and back up by 2x2 transposed convolutions that meet each level's own output; 1x1 to the classes of a pixel.
+    fcn: FCN-8s with one convolution, ReLU and pooling for each of its five `channels`; `hidden` are fc6 and fc7.
+    """
+
+    family: str
+    input_shape: tuple[int, ...]
+    classes: int
+    hidden: tuple[int, ...]
+    channels: tuple[int, ...] = ()
+    blocks: tuple[int, ...] = ()
+    width: int = 0
+    heads: int = 0
+    layers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
