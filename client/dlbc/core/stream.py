@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from dlbc.core.architecture import Architecture
+from dlbc.core.layers import Architecture, tokens
 from dlbc.core.watermark import Weights
 
 PROBES = 48
@@ -30,7 +30,7 @@ Values = NDArray[np.float64]
 
 def turned_back(suspect: Weights, original: Weights, architecture: Architecture) -> dict[str, NDArray[Any]]:
     """The suspect with its MLP matrices in the original's stream; everything else is left as it was."""
-    probes = np.random.Generator(np.random.Philox(_SEED)).random((PROBES, *_tokens(architecture)))
+    probes = np.random.Generator(np.random.Philox(_SEED)).random((PROBES, *tokens(architecture.input_shape)))
     theirs, ours = (activations(weights, architecture, probes) for weights in (suspect, original))
     left, _, right = np.linalg.svd(theirs.T @ ours)
     turn = left @ right
@@ -71,12 +71,6 @@ def activations(weights: Weights, architecture: Architecture, probes: Values) ->
     return np.asarray(stream - stream.mean(axis=1, keepdims=True))
 
 
-def _tokens(architecture: Architecture) -> tuple[int, int]:
-    """(tokens, features): the rows of the input; channels are merged into the features."""
-    *channels, tokens, features = architecture.input_shape
-    return tokens, features * int(np.prod(channels, dtype=np.int64))
-
-
 def _linear(tensors: dict[str, Values], name: str, x: Values) -> Values:
     return np.asarray(x @ tensors[f"{name}.weight"].T + tensors[f"{name}.bias"])
 
@@ -88,12 +82,12 @@ def _norm(tensors: dict[str, Values], name: str, x: Values) -> Values:
 
 
 def _attention(tensors: dict[str, Values], name: str, x: Values, heads: int) -> Values:
-    n, tokens, width = x.shape
+    n, count, width = x.shape
     query, key, value = (
-        _linear(tensors, f"{name}.{part}", x).reshape(n, tokens, heads, width // heads).transpose(0, 2, 1, 3)
+        _linear(tensors, f"{name}.{part}", x).reshape(n, count, heads, width // heads).transpose(0, 2, 1, 3)
         for part in ("query", "key", "value")
     )
     scores = query @ key.transpose(0, 1, 3, 2) / sqrt(width // heads)
     scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
     mixed = scores / scores.sum(axis=-1, keepdims=True) @ value
-    return _linear(tensors, f"{name}.out", mixed.transpose(0, 2, 1, 3).reshape(n, tokens, width))
+    return _linear(tensors, f"{name}.out", mixed.transpose(0, 2, 1, 3).reshape(n, count, width))
