@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
 from dlbc.cli.demo_stage import MARKER
 from dlbc.cli.options import Command, Settings
@@ -24,14 +22,12 @@ from dlbc.core.events import TaskPosted
 from dlbc.core.scoring import top1_scores
 from dlbc.core.types import TaskId
 from dlbc.roles.entry import MinerEntry
+from dlbc.roles.entry_scoring import Leaves, Values
 from dlbc.roles.miner import Miner, MinerOptions
 
 if TYPE_CHECKING:
     from dlbc.config import Config
 
-Values = NDArray[np.int64]
-Lie = Callable[[Values, Values], tuple[Values, Values]]
-"""(what the model predicts, the labels) become (the predictions, the scores) that are published."""
 EXIT_INTERRUPTED = 130
 
 
@@ -48,28 +44,18 @@ def flip_one_bit(predictions: Values, labels: Values) -> tuple[Values, Values]:
     return published, scores
 
 
-LIES: dict[str, Lie] = {"everything": claim_everything, "one-bit": flip_one_bit}
-
-
-@dataclass
-class LyingEntry(MinerEntry):
-    """An entry that publishes something else than its model's predictions."""
-
-    lie: Lie = field(kw_only=True)
-
-    def _leaves(self, predictions: Values, labels: Values) -> tuple[Values, Values]:
-        return self.lie(predictions, labels)
+LIES: dict[str, Leaves] = {"everything": claim_everything, "one-bit": flip_one_bit}
 
 
 @dataclass
 class LyingMiner(Miner):
-    """A miner whose entries lie."""
+    """A miner whose entries publish something else than their models' predictions."""
 
-    lie: Lie = field(kw_only=True)
+    lie: Leaves = field(kw_only=True)
 
     def _add(self, posted: TaskPosted, index: int, record: dict[str, Any]) -> MinerEntry:
-        entry = LyingEntry(**_values_of(super()._add(posted, index, record)), lie=self.lie)
-        self.entries[entry.key] = entry
+        entry = super()._add(posted, index, record)
+        entry.scoring.leaves = self.lie
         return entry
 
 

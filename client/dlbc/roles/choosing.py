@@ -25,7 +25,7 @@ from dlbc.core.schedule import ASSUMED_DOWNLOAD, Means, Offer, Plan, Speeds, ave
 from dlbc.core.types import ZERO_HASH, Hash32, RankedTask, TaskId, Timestamp
 from dlbc.ports import Chain, Journal, Storage, Trainer
 from dlbc.roles.artifacts import fetch_manifest
-from dlbc.roles.entry import ENTRY, entry_key
+from dlbc.roles.entry_record import ENTRY, entry_key
 from dlbc.roles.loop import Report
 from dlbc.roles.models import Models
 

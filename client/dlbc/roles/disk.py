@@ -17,7 +17,7 @@ from dlbc.core.records import hex_bytes
 from dlbc.core.retention import KEEP_SECONDS, Holding, Release, ends_of, plan
 from dlbc.core.types import Address, Locator, Phase, TaskId, Timestamp
 from dlbc.ports import Chain, Journal, Storage
-from dlbc.roles.entry import ENTRY
+from dlbc.roles.entry_record import ENTRY
 from dlbc.roles.loop import Report, unheard
 
 FREED = "freed"

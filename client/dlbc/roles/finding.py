@@ -11,7 +11,7 @@ from dlbc.core.errors import NotFound
 from dlbc.core.events import TaskPosted
 from dlbc.core.types import Address, Phase, TaskId
 from dlbc.ports import Chain, Journal
-from dlbc.roles.entry import ENTRY, entry_key
+from dlbc.roles.entry_record import ENTRY, entry_key
 
 FINAL_SECONDS = 86_400
 """No reorganisation undoes what is older."""

@@ -21,7 +21,8 @@ from dlbc.roles.choosing import Chooser, disk_needed, memory_needed
 from dlbc.roles.choosing import MinerOptions as MinerOptions
 from dlbc.roles.collecting import pull_credits
 from dlbc.roles.disk import folder_bytes
-from dlbc.roles.entry import ENTRY, MinerEntry, entry_key
+from dlbc.roles.entry import MinerEntry
+from dlbc.roles.entry_record import ENTRY, entry_key
 from dlbc.roles.errand import Room
 from dlbc.roles.finding import find_entries, new_record
 from dlbc.roles.keeper import advance, read_facts
@@ -113,7 +114,7 @@ class Miner:
         self._has_fetched = False
         self._keep_account()
         # Deposits first; then the trainings, the one that has waited for its data least often before others.
-        for entry in sorted(self.entries.values(), key=lambda entry: (entry.may_give_up, entry.data_tries)):
+        for entry in sorted(self.entries.values(), key=lambda entry: (entry.may_give_up, entry.training.data_tries)):
             if not entry.is_done:
                 self._step(entry)
         self._forget_finished()
@@ -142,7 +143,7 @@ class Miner:
     def stop(self) -> None:
         """Ends the training children; nothing is lost, the next run goes on from there."""
         for entry in self.entries.values():
-            entry.stop_training()
+            entry.training.stop()
             entry.end_errands()
 
     # ------------------------------------------------------------------ what it already has
@@ -181,7 +182,7 @@ class Miner:
             seconds=self.seconds,
             estimate=int(record.get("estimate", 0)),
             room=self._room,
-            scoring=self._scoring,
+            turn=self._scoring,
         )
         if self.journal.get(ENTRY, entry.key) != record:  # a restart on a full disk goes on with what is there
             entry.note()
@@ -206,7 +207,7 @@ class Miner:
             if self._attention.is_due(entry.key, entry.task_id):
                 self._attention.wake(entry.key)
                 self._do(entry)
-            elif entry.handle is not None:
+            elif entry.training.is_running:
                 self._train(entry)  # a look at the child, none at the chain
         except TryLater as error:
             self._trouble("try_later", entry, str(error))
@@ -262,7 +263,7 @@ class Miner:
         match decision.do:
             case Do.TRAIN:
                 self._train(entry)
-                if entry.handle is not None:
+                if entry.training.is_running:
                     self._attention.rest(entry.key, facts.now, decision.until)
                 else:
                     self._rest_if_stuck(entry)
@@ -288,7 +289,7 @@ class Miner:
                 # The commit may be on its way, or this node behind. A finished entry would never be looked at again.
                 self.report("waiting", task_id=entry.task_id, why="the commit is not in the node's state")
             case Do.FINISH:
-                entry.stop_training()
+                entry.training.stop()
                 entry.end_errands()
                 entry.note(done=True, done_at=facts.now)
                 self.report("entry_finished", task_id=entry.task_id, round=entry.round, why=decision.why)
@@ -298,7 +299,7 @@ class Miner:
                 self._attention.rest(entry.key, facts.now, again)
 
     def _train(self, entry: MinerEntry) -> None:
-        if entry.handle is None:
+        if not entry.training.is_running:
             free = self._free_devices()
             if not free or self._has_fetched:
                 return  # one training a device, and one fetch of data a tick
@@ -309,10 +310,10 @@ class Miner:
             entry.device = entry.device if entry.device in free else free[0]
             self._has_fetched = True
         try:
-            progress = entry.train(self.options.epochs)
+            progress = entry.training.train(self.options.epochs)
         finally:
-            self._chooser.note_download(*entry.downloaded)
-            entry.downloaded = 0, 0.0
+            self._chooser.note_download(*entry.training.downloaded)
+            entry.training.downloaded = 0, 0.0
         self.report(
             "training",
             task_id=entry.task_id,
@@ -321,7 +322,7 @@ class Miner:
             epochs=progress.epochs,
             validation_ppm=progress.validation_ppm,
         )
-        if entry.handle is None:
+        if not entry.training.is_running:
             self._attention.wake(entry.key)
         if entry.is_sealed:
             epochs, seconds = int(entry.record["train_epochs"]), int(entry.record["train_seconds"])
@@ -347,7 +348,7 @@ class Miner:
     # ------------------------------------------------------------------ the next tasks
 
     def _free_devices(self) -> list[str]:
-        taken = {entry.device for entry in self.entries.values() if entry.handle is not None}
+        taken = {entry.device for entry in self.entries.values() if entry.training.is_running}
         return [device for device in self.options.devices if device not in taken]
 
     def _at_work(self) -> list[MinerEntry]:
@@ -417,7 +418,9 @@ class Miner:
             most_at_risk_wei=self.options.most_at_risk_wei,
             gas_wei=GAS_RESERVE_WEI,
             memory_bytes=self.options.memory_bytes,
-            memory_used=sum(memory_needed(entry.manifest, entry.device) for entry in alive if entry.handle is not None),
+            memory_used=sum(
+                memory_needed(entry.manifest, entry.device) for entry in alive if entry.training.is_running
+            ),
             speeds=self._chooser.speeds(),
             download=self._chooser.download(),
         )
@@ -479,4 +482,4 @@ class Miner:
 
 def _is_stuck(entry: MinerEntry) -> bool:
     """Its data does not come: that must keep neither a device nor money from other tasks."""
-    return entry.may_give_up and entry.handle is None and entry.data_tries >= PATIENCE
+    return entry.may_give_up and not entry.training.is_running and entry.training.data_tries >= PATIENCE

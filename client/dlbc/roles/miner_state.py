@@ -63,11 +63,11 @@ class MinerState:
 
 def seconds_left(entry: MinerEntry, seconds: float) -> int:
     """Of a training, from its epochs so far or, before the first is done, from the plan."""
-    if entry.handle is None:
-        return entry.estimate
-    progress, passed = entry.progress, seconds - entry.began
+    if not entry.training.is_running:
+        return entry.training.estimate
+    progress, passed = entry.training.progress, seconds - entry.training.began
     if progress is None or not 0 < progress.epoch <= progress.epochs:
-        return max(0, round(entry.estimate - passed))
+        return max(0, round(entry.training.estimate - passed))
     return round(passed / progress.epoch * (progress.epochs - progress.epoch))
 
 
@@ -99,10 +99,10 @@ def describe(
 
 def _device(name: str, alive: Sequence[MinerEntry], now: Timestamp, seconds: float) -> DeviceState:
     mine = [entry for entry in alive if entry.device == name and entry.may_give_up and not entry.gave_up]
-    for entry in sorted(mine, key=lambda entry: entry.handle is None):
-        if entry.handle is None:
+    for entry in sorted(mine, key=lambda entry: not entry.training.is_running):
+        if not entry.training.is_running:
             return DeviceState(name, entry.task_id, entry.round, "fetching data")
-        progress = entry.progress
+        progress = entry.training.progress
         return DeviceState(
             device=name,
             task_id=entry.task_id,
@@ -111,7 +111,7 @@ def _device(name: str, alive: Sequence[MinerEntry], now: Timestamp, seconds: flo
             epoch=0 if progress is None else progress.epoch,
             epochs=0 if progress is None else progress.epochs,
             validation_ppm=None if progress is None else progress.validation_ppm,
-            began_at=Timestamp(now - round(seconds - entry.began)),
+            began_at=Timestamp(now - round(seconds - entry.training.began)),
             ends_at=Timestamp(now + seconds_left(entry, seconds)),
         )
     return DeviceState(name)

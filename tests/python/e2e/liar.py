@@ -12,7 +12,8 @@ from dlbc.cli.main import run
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture
 from dlbc.core.types import TaskId
-from dlbc.roles import entry, requester
+from dlbc.roles import entry, entry_scoring, requester
+from dlbc.roles.entry_training import Training
 from dlbc.roles.models import Models, OpenedModel
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for fakes
@@ -30,19 +31,19 @@ def claim_the_labels() -> None:
         predictions[:] = labels
         return (predictions == labels).astype("int64")
 
-    entry.top1_scores = lie
+    entry_scoring.top1_scores = lie
 
 
 def flip_a_bit() -> None:
     """One right prediction is published with its lowest bit flipped, and still counted as right."""
-    honest = entry.top1_scores
+    honest = entry_scoring.top1_scores
 
     def lie(predictions: Any, labels: Any) -> Any:
         scores = honest(predictions, labels)
         predictions[int(scores.argmax())] ^= 1
         return scores
 
-    entry.top1_scores = lie
+    entry_scoring.top1_scores = lie
 
 
 def never_answer() -> None:
@@ -60,17 +61,18 @@ def steal(task: str) -> None:
     """Commits to the settled model of another task, disguised as well as one can: trained on, pruned, the public slot
     scrubbed, units exchanged and scaled, and marked as its own.
     """
-    honest = entry.MinerEntry._seal
+    honest = Training._seal
 
-    def seal(self: entry.MinerEntry, result: Any, manifest: Any) -> None:
-        models = Models(self.chain, self.storage, self.trainer)
+    def seal(self: Training, result: Any, manifest: Any) -> None:
+        chain = self.entry.chain
+        models = Models(chain, self.entry.storage, self.trainer)
         stolen = models.settled(TaskId(int(task)))
         weights = {name: np.array(tensor) for name, tensor in models.weights(stolen).items()}
-        weights = tuned(weights, manifest.architecture, self._shards, self.trainer)
+        weights = tuned(weights, manifest.architecture, self.shards, self.trainer)
         for tensor in weights.values():
             if tensor.ndim > 1:
                 tensor[np.abs(tensor) < np.quantile(np.abs(tensor), PRUNED)] = 0
-        scrub(weights, stolen, self.chain)
+        scrub(weights, stolen, chain)
         weights = disguised(weights, manifest.architecture, seed=1, spread=0.5)
         job = self._job(manifest, None)
         for slot, (key, payload) in enumerate(zip(job.slot_keys, job.payloads, strict=True)):
@@ -80,7 +82,7 @@ def steal(task: str) -> None:
         model = result.model.with_name("stolen.safetensors")
         honest(self, replace(result, model=model, model_bytes=save_model(weights, model)), manifest)
 
-    entry.MinerEntry._seal = seal  # type: ignore[method-assign]
+    Training._seal = seal  # type: ignore[method-assign]
 
 
 def tuned(weights: dict[str, Any], architecture: Architecture, shards: Any, trainer: Any) -> dict[str, Any]:

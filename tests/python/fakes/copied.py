@@ -15,7 +15,7 @@ from dlbc.core.proofs import slot_path
 from dlbc.core.task_file import TaskFile, parse_task_file
 from dlbc.core.types import ZERO_HASH, Hash32, Phase, TaskId
 from dlbc.ports import TrainJob
-from dlbc.roles import entry
+from dlbc.roles import entry_record
 from dlbc.roles.auditor import Auditor
 from dlbc.roles.claiming import Owner
 from dlbc.roles.copies import CopySearch, Suspect
@@ -166,12 +166,12 @@ class CopyWorld(World):
         """A task whose claim is a copy of another's winner; `parent`: whose model the proof declares."""
         thief = Thief(self.stolen(task_id), change)
         declared = ZERO_HASH if parent is None else self.hash_of(parent)
-        before = entry.ZERO_HASH
-        entry.ZERO_HASH = declared  # what the client's proofs declare
+        before = entry_record.ZERO_HASH
+        entry_record.ZERO_HASH = declared  # what the client's proofs declare
         try:
             return self.won(name, thief, **until)
         finally:
-            entry.ZERO_HASH = before
+            entry_record.ZERO_HASH = before
 
     def opened_copy(self, task_id: TaskId, **how: Any) -> TaskId:
         """The same, in its challenge."""

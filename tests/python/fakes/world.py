@@ -423,7 +423,7 @@ class World:
         raise AssertionError(f"the task did not come to an end in {most} steps: {self.events[-10:]}")
 
     def _someone_trains(self, miners: tuple[Miner, ...]) -> bool:
-        return any(entry.handle is not None for miner in miners for entry in miner.entries.values())
+        return any(entry.training.is_running for miner in miners for entry in miner.entries.values())
 
     def _chain(self, address: Address, steps: Steps) -> FakeChain:
         return FaultyChain(self.market, address, steps)

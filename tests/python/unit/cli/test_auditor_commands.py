@@ -15,7 +15,7 @@ import pytest
 from dlbc import bootstrap
 from dlbc.cli.main import run
 from dlbc.core.types import Ground, Phase, TaskId, Verdict
-from dlbc.roles import entry
+from dlbc.roles import entry_scoring
 from fakes.chain import FakeChain
 from fakes.clock import FakeClock
 from fakes.keys import account
@@ -71,7 +71,7 @@ def lie(world: World, monkeypatch: pytest.MonkeyPatch, how: Callable[[Any, Any],
     """A task in its challenge, led by somebody whose claim is false."""
     task_id = world.post()
     with monkeypatch.context() as lying:
-        lying.setattr(entry, "top1_scores", how)
+        lying.setattr(entry_scoring, "top1_scores", how)
         world.play(
             task_id, world.miner("liar", noise=20.0), until=lambda: world.market.phase(task_id).phase is Phase.CHALLENGE
         )

@@ -13,7 +13,7 @@ from dlbc.adapters.journal.sqlite import SqliteJournal
 from dlbc.cli.main import run
 from dlbc.core.retention import KEEP_SECONDS
 from dlbc.roles.disk import folder_bytes
-from dlbc.roles.entry import ENTRY
+from dlbc.roles.entry_record import ENTRY
 from fakes.keys import account
 from fakes.storage import MemoryStorage
 from fakes.world import World

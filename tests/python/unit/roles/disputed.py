@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from dlbc.core.types import Phase, TaskId, Verdict
-from dlbc.roles import entry
+from dlbc.roles import entry_scoring
 from dlbc.roles.voting import VoteStep
 from fakes.trainer import FakeTrainer
 from fakes.world import Steps, World
@@ -24,14 +24,14 @@ class Liar(FakeTrainer):
 
 def flip_one_prediction(monkeypatch: Any, index: int = 3) -> None:
     """The next claims count one wrong prediction as right: their own predictions refute them."""
-    honest = entry.top1_scores
+    honest = entry_scoring.top1_scores
 
     def dishonest(predictions: Any, labels: Any) -> Any:
         scores = honest(predictions, labels)
         predictions[index] ^= 1  # published as it is, counted as if it were still right
         return scores
 
-    monkeypatch.setattr(entry, "top1_scores", dishonest)
+    monkeypatch.setattr(entry_scoring, "top1_scores", dishonest)
 
 
 def opened_lie(folder: Path, *auditors: str) -> tuple[World, TaskId]:

@@ -18,7 +18,7 @@ from dlbc.core.errors import NotFound, Refused, StorageUnreachable, Verification
 from dlbc.core.grounds import grounds_of
 from dlbc.core.types import Ground, Phase, TaskId
 from dlbc.ports import TrainHandle, TrainJob
-from dlbc.roles import entry
+from dlbc.roles import entry_scoring, entry_training
 from dlbc.roles.auditor import Auditor, AuditReport
 from dlbc.roles.copies import CopySearch
 from dlbc.roles.detecting import Detector
@@ -172,7 +172,7 @@ def test_audit__scores_do_not_follow_from_predictions__fails_by_name(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A miner that gives itself points for wrong predictions is caught from the published file alone."""
-    monkeypatch.setattr(entry, "top1_scores", lambda predictions, labels: np.ones(len(labels), np.int64))
+    monkeypatch.setattr(entry_scoring, "top1_scores", lambda predictions, labels: np.ones(len(labels), np.int64))
     task_id = world.post()
     world.play(task_id, world.miner(noise=20.0), until=lambda: world.onlooker.phase(task_id).phase is Phase.CHALLENGE)
     assert failing(world.auditor().audit(task_id)) == {"published scores"}
@@ -188,7 +188,7 @@ def test_audit__model_marked_for_somebody_else__fails_the_watermark(
             stolen = tuple(bytes(32) for _ in job.payloads)
             return FakeHandle(self, replace(job, payloads=stolen))
 
-    detect = entry.watermark.detect
+    detect = entry_training.watermark.detect
     task_id = world.post()
     miner = world.miner(trainer=Thief())
 
@@ -196,7 +196,7 @@ def test_audit__model_marked_for_somebody_else__fails_the_watermark(
         return detect(weights, key, slot, bytes(32))
 
     with monkeypatch.context() as patched:
-        patched.setattr(entry.watermark, "detect", always)  # the thief does not check itself
+        patched.setattr(entry_training.watermark, "detect", always)  # the thief does not check itself
         world.play(task_id, miner, until=lambda: world.onlooker.phase(task_id).phase is Phase.CHALLENGE)
     assert failing(world.auditor().audit(task_id)) == {"watermark slot 0"}
 
@@ -212,7 +212,7 @@ def test_audit__somebody_else_s_model_marked_over__is_a_copy(world: World, settl
             loaded = self.check_model(stolen, job.architecture, max_bytes=2**20)
             weights = {name: np.array(values) for name, values in loaded.items()}
             for slot, (key, payload) in enumerate(zip(job.slot_keys, job.payloads, strict=True)):
-                entry.watermark.embed(weights, key, slot, payload)
+                entry_training.watermark.embed(weights, key, slot, payload)
             job.work.mkdir(parents=True, exist_ok=True)
             save_model(weights, job.work / "model.safetensors")
             return Copied(self, job)

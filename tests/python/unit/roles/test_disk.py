@@ -9,7 +9,7 @@ from dlbc.core.errors import Unavailable
 from dlbc.core.retention import KEEP_SECONDS
 from dlbc.core.types import Locator, Phase, TaskId
 from dlbc.roles.disk import FREED, MinerDisk, Quota, folder_bytes
-from dlbc.roles.entry import ENTRY
+from dlbc.roles.entry_record import ENTRY
 from fakes.keys import account
 from fakes.storage import MemoryStorage
 from fakes.world import World

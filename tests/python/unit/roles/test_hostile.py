@@ -13,7 +13,7 @@ from dlbc.core.errors import Refused, VerificationFailed
 from dlbc.core.manifest import manifest_from_bytes
 from dlbc.core.types import Locator, Phase, TaskId, Wei
 from dlbc.roles.artifacts import fetch_manifest
-from dlbc.roles.entry import ENTRY
+from dlbc.roles.entry_record import ENTRY
 from dlbc.roles.miner import NO_ENTRY, PATIENCE, STUCK_SECONDS, Miner
 from fakes.keys import account
 from fakes.storage import MemoryStorage
@@ -363,7 +363,7 @@ def test_miner__data_of_many_tasks_never_comes__each_is_asked_for_now_and_then(w
     miner, storage = slow_miner(world, 0.1)
     for _ in range(40):
         miner.tick()
-    assert all(entry.data_tries >= PATIENCE for entry in miner.entries.values())
+    assert all(entry.training.data_tries >= PATIENCE for entry in miner.entries.values())
     miner.tick()
     before = len(world.heard("try_later"))
     for _ in range(40):

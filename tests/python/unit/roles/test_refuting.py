@@ -14,7 +14,7 @@ from dlbc.core.errors import BadInput, ContractRefused, Refused
 from dlbc.core.refutation import Demand, Refutation
 from dlbc.core.scoring import PredictionTree, encode_predictions
 from dlbc.core.types import Fault, Phase, Reason, TaskId
-from dlbc.roles import entry
+from dlbc.roles import entry_scoring
 from dlbc.roles.collecting import collect_task
 from fakes.keys import account
 from fakes.world import Crash, Steps, World
@@ -99,7 +99,7 @@ def test_refute__class_that_does_not_exist__needs_no_label(world: World, monkeyp
         predictions[5] = 10
         return np.ones(len(labels), np.int64)
 
-    monkeypatch.setattr(entry, "top1_scores", absurd)
+    monkeypatch.setattr(entry_scoring, "top1_scores", absurd)
     task_id = in_challenge(world, world.miner("liar", noise=20.0))
     (finding,) = world.refuter("refuter").refute(task_id).findings
     assert isinstance(finding.result, Refutation)

@@ -373,7 +373,7 @@ def test_outbox__what_is_left__is_what_a_reveal_publishes_and_no_more(scene: Sce
     miner = scene.miner()
     miner.tick()
     (entry,) = miner.entries.values()
-    secrets = entry._own_secrets()
+    secrets = entry.own_secrets()
     text = scene.file.read_text()
     reveal = from_bytes(scene.file.read_bytes())
     assert secrets.salt == reveal.salt

@@ -36,7 +36,7 @@ def training(tmp_path: Path) -> tuple[World, Miner, MinerEntry, MinerSecrets]:
     miner = world.miner()
     miner.tick()
     (entry,) = miner.entries.values()
-    return world, miner, entry, entry._own_secrets()
+    return world, miner, entry, entry.own_secrets()
 
 
 def known(miner: Miner, secrets: MinerSecrets) -> list[str]:
@@ -52,7 +52,7 @@ def test_repr__of_everything_that_holds_a_secret__shows_none(
 ) -> None:
     """An assertion, a log call or a debugger prints reprs."""
     _, miner, entry, secrets = training
-    jobs = [value for value in vars(entry.handle).values() if isinstance(value, TrainJob)]
+    jobs = [value for value in vars(entry.training.handle).values() if isinstance(value, TrainJob)]
     wallet = Wallet(miner.chain, miner.keys, miner.journal)
     things = [miner, entry, secrets, wallet, miner.keys, SignerKeys("http://me:pass@127.0.0.1:1/key", None), *jobs]
     assert jobs
@@ -95,4 +95,4 @@ def test_events__of_a_whole_task__hold_no_secret_before_or_after_it_is_public(tm
     (entry,) = miner.entries.values()
     assert entry.task_id == TaskId(1)
     text = repr(world.events)
-    assert not [form for form in known(miner, entry._own_secrets()) if form in text]
+    assert not [form for form in known(miner, entry.own_secrets()) if form in text]

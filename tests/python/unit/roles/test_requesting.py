@@ -60,7 +60,7 @@ def play(
         ):
             return
         said = [what for _, what, _ in world.events[before[1] :] if what not in ("waiting", "phase", "training")]
-        trains = any(entry.handle is not None for miner in miners for entry in miner.entries.values())
+        trains = any(entry.training.is_running for miner in miners for entry in miner.entries.values())
         if before[0] == len(world.market.transactions) and not said and not trains:
             warm = [task_id for task_id in world.market.tasks if not world.market.phase(task_id).phase.is_cold]
             if warm:

@@ -90,7 +90,7 @@ def with_stopwatch(miner: Miner) -> Stopwatch:
 
 def trains(miner: Miner) -> dict[str, TaskId]:
     """What runs on which device."""
-    return {entry.device: entry.task_id for entry in miner.entries.values() if entry.handle is not None}
+    return {entry.device: entry.task_id for entry in miner.entries.values() if entry.training.is_running}
 
 
 def test_miner__two_devices__one_training_on_each_and_the_third_waits(world: World) -> None:

@@ -44,7 +44,7 @@ def dam() -> Iterator[Dam]:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """Nothing has happened yet; a tick waits for no slow scoring."""
-    monkeypatch.setattr("dlbc.roles.entry.FIRST_WAIT", 0.2)
+    monkeypatch.setattr("dlbc.roles.entry_scoring.FIRST_WAIT", 0.2)
     return World(tmp_path)
 
 
@@ -69,7 +69,7 @@ def tick_until(miner: Miner, world: World, revealed: Any) -> None:
     while world.onlooker.round(revealed, 0).reveals == 0:
         assert time.monotonic() < deadline
         miner.tick()
-        errand = next(entry for entry in miner.entries.values() if entry.task_id == revealed)._errand
+        errand = next(entry for entry in miner.entries.values() if entry.task_id == revealed).scoring._errand
         if errand is not None:
             errand._is_over.wait(SECONDS)
 
@@ -136,7 +136,7 @@ def test_miner__stopped_while_it_scores__fetches_nothing_more(
     dammed(miner, world, slow, dam, monkeypatch)
     miner.tick()
     entry = next(entry for entry in miner.entries.values() if entry.task_id == slow)
-    errand = entry._errand
+    errand = entry.scoring._errand
     assert errand is not None
     miner.stop()
     dam.opened.set()
@@ -182,7 +182,7 @@ def test_miner__test_set_waits_for_memory__claims_once_there_is_room(
     """Two test sets that do not fit together are fetched one after the other."""
     miner, slow, other = two_released(world)
     miner._room._size = 1
-    monkeypatch.setattr("dlbc.roles.entry.TURN_SECONDS", 0.1)
+    monkeypatch.setattr("dlbc.roles.entry_scoring.TURN_SECONDS", 0.1)
     dammed(miner, world, slow, dam, monkeypatch)
     miner.tick()
     assert dam.reached.wait(SECONDS)
