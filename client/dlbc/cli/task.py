@@ -18,8 +18,9 @@ from dlbc.core.errors import BadInput, NotFound, Refused
 
 if TYPE_CHECKING:
     from dlbc.core.types import TaskId
+    from dlbc.roles.drafts import Draft
     from dlbc.roles.keeper import Keeper
-    from dlbc.roles.requester import Draft, Quote, Requester
+    from dlbc.roles.requester import Quote, Requester
 
 SHOWN_TASKS = 50
 """Rows of a table for people; drawing thousands takes seconds."""

@@ -16,11 +16,12 @@ from dlbc.core.records import from_record, hex_bytes, to_record
 from dlbc.core.types import Hash32, TestSet, Timestamp, Wei
 from dlbc.core.units import format_amount
 from dlbc.ports import Chain, Journal, Storage
+from dlbc.roles.drafts import Preimage
 from dlbc.roles.errand import Errand, StillRunning
 from dlbc.roles.following import Followed
 from dlbc.roles.loop import Report, unheard
 from dlbc.roles.notices import Level, Notice, data_notice, level_at, risk_notice, safe_notice
-from dlbc.roles.requester import Preimage, Requester
+from dlbc.roles.requester import Requester
 from dlbc.roles.safekeeping import Findings, forget, look_after
 
 PREIMAGE = "preimage"

@@ -21,7 +21,8 @@ from dlbc.core.seal import sealed_size
 from dlbc.core.types import Hash32, Locator
 from dlbc.ports import Storage
 from dlbc.roles.artifacts import fetch_manifest, fetch_sealed, write_atomically
-from dlbc.roles.requester import Preimage, Requester
+from dlbc.roles.drafts import Preimage
+from dlbc.roles.requester import Requester
 
 FETCH_SECONDS = 15.0
 """For one file: our own node should have all of them."""

@@ -12,7 +12,7 @@ from dlbc.cli.main import run
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture
 from dlbc.core.types import TaskId
-from dlbc.roles import entry, entry_scoring, requester
+from dlbc.roles import entry, entry_scoring, preparing
 from dlbc.roles.entry_training import Training
 from dlbc.roles.models import Models, OpenedModel
 
@@ -53,8 +53,8 @@ def never_answer() -> None:
 
 def seal_other_labels() -> None:
     """A requester commits to labels that are not those of its test set."""
-    honest = requester.label_root
-    requester.label_root = lambda labels: honest(labels[::-1].copy())
+    honest = preparing.label_root
+    preparing.label_root = lambda labels: honest(labels[::-1].copy())
 
 
 def steal(task: str) -> None:

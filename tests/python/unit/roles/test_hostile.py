@@ -304,7 +304,7 @@ def test_miner__tasks_whose_manifests_nobody_serves__a_tick_stays_short_and_an_h
 
 def test_miner__shards_trickle__other_entries_get_their_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A publisher that sends a shard a minute, for weeks, gets a slice of each tick and no more."""
-    monkeypatch.setattr("dlbc.roles.requester.SHARD_BYTES", 200_000)
+    monkeypatch.setattr("dlbc.roles.preparing.SHARD_BYTES", 200_000)
     task_id = world.post()
     assert len(shard_locators(world, task_id)) > 3
     miner, storage = slow_miner(world, 50.0)

@@ -17,9 +17,10 @@ from dlbc.core.scoring import label_root
 from dlbc.core.task_file import parse_task_file
 from dlbc.core.types import Locator, Phase, TaskId
 from dlbc.ports import Dataset
+from dlbc.roles.drafts import Draft
 from dlbc.roles.entry import GARBLED_SECONDS
 from dlbc.roles.entry_training import TRAININGS_LOST
-from dlbc.roles.requester import Draft, architecture_for
+from dlbc.roles.preparing import architecture_for
 from fakes.keys import account
 from fakes.trainer import FakeData, FakeTrainer
 from fakes.world import TASK, World

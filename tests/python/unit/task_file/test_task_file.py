@@ -11,7 +11,7 @@ from dlbc.core.task_file import BUILT_IN, TaskFile, check_against_market, parse_
 from dlbc.core.task_template import task_template
 from dlbc.core.types import ZERO_ADDRESS, Params, Wei
 from dlbc.ports import Dataset
-from dlbc.roles.requester import architecture_for
+from dlbc.roles.preparing import architecture_for
 
 pytestmark = pytest.mark.unit
 
