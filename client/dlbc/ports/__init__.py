@@ -9,7 +9,7 @@ from dlbc.ports.data import Dataset, DataSource
 from dlbc.ports.examining import Examinations, Examining
 from dlbc.ports.exports import Exports, OnnxFile
 from dlbc.ports.journal import Journal
-from dlbc.ports.keys import Keys
+from dlbc.ports.keys import Keys, RecoverSigner
 from dlbc.ports.ledger_log import LedgerLog
 from dlbc.ports.pool import Pool
 from dlbc.ports.scoring import ReadWeights, Scorer, WeightFile
@@ -33,6 +33,7 @@ __all__ = [
     "Pool",
     "Progress",
     "ReadWeights",
+    "RecoverSigner",
     "Scorer",
     "Storage",
     "TrainHandle",

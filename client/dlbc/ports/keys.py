@@ -1,11 +1,11 @@
-"""One account's signing key."""
+"""Signing, and telling who signed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from dlbc.core.types import Address
+from dlbc.core.types import Address, Hash32
 
 
 class Keys(Protocol):
@@ -21,3 +21,7 @@ class Keys(Protocol):
     def sign_transaction(self, transaction: Mapping[str, Any]) -> bytes:
         """Raw signed transaction."""
         ...
+
+
+RecoverSigner = Callable[[Hash32, bytes], Address]
+"""Whose signature of a digest it is. Raises VerificationFailed."""

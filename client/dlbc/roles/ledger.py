@@ -8,7 +8,7 @@ serves is no fault of the ledger: it is told apart, and looked for again the nex
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ from dlbc.core.ledger_state import LedgerState
 from dlbc.core.proofs import score_claim_digest
 from dlbc.core.replay import HASH, SUM, Replay, Settled
 from dlbc.core.report import Check, shown
-from dlbc.core.types import ZERO_HASH, Address, Hash32, TaskId, Timestamp, Winner
-from dlbc.ports import LedgerLog, Progress, silent
+from dlbc.core.types import ZERO_HASH, Hash32, TaskId, Timestamp, Winner
+from dlbc.ports import LedgerLog, Progress, RecoverSigner, silent
 from dlbc.roles.artifacts import write_atomically
 from dlbc.roles.ledger_models import Looked, ModelLook
 
@@ -36,8 +36,6 @@ TIME = "time"
 SIGNATURE = "signature"
 COUNT = "number of blocks"
 HEAD = "head of the ledger"
-
-RecoverSigner = Callable[[Hash32, bytes], Address]
 
 
 @dataclass(frozen=True, slots=True)
