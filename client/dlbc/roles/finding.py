@@ -45,6 +45,20 @@ def new_record(task_id: TaskId, index: int) -> dict[str, Any]:
     return {"task_id": task_id, "round": index, "attempt": 0, "stage": "training"}
 
 
+def fresh_attempt(chain: Chain, journal: Journal, task_id: TaskId, index: int) -> dict[str, Any]:
+    """Secrets are derived from the task's id, and a reorganised chain may give an id to other terms.
+
+    No slot key may ever mark two models (P-32), so an id that was worked on before takes the next attempt.
+    """
+    market = f"{chain.chain_id}/{chain.market}"
+    used = [
+        int(record["attempt"])
+        for _, record in journal.all(ENTRY)
+        if (record.get("market"), record["task_id"], record["round"]) == (market, task_id, index)
+    ]
+    return {"market": market, "attempt": max(used, default=-1) + 1}
+
+
 def _find(
     chain: Chain, miner: Address, task_id: TaskId, index: int, records: Mapping[str, dict[str, Any]]
 ) -> Found | None:

@@ -14,27 +14,25 @@ from dlbc.core.errors import BadInput, ContractRefused, DlbcError, Refused, TryL
 from dlbc.core.events import TaskPosted
 from dlbc.core.records import to_record
 from dlbc.core.schedule import Choice, Device, Means, Plan
-from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Entry, TaskId, Timestamp, Wei
+from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Entry, Timestamp, Wei
 from dlbc.ports import Chain, Journal, Keys, Pool, Storage, Trainer
+from dlbc.roles import promises
 from dlbc.roles.attention import Attention
-from dlbc.roles.choosing import Chooser, disk_needed, memory_needed
+from dlbc.roles.choosing import Chooser
 from dlbc.roles.choosing import MinerOptions as MinerOptions
 from dlbc.roles.collecting import pull_credits
-from dlbc.roles.disk import folder_bytes
 from dlbc.roles.entry import MinerEntry
 from dlbc.roles.entry_record import ENTRY, entry_key
 from dlbc.roles.errand import Room
-from dlbc.roles.finding import find_entries, new_record
+from dlbc.roles.finding import find_entries, fresh_attempt, new_record
 from dlbc.roles.keeper import advance, read_facts
 from dlbc.roles.loop import Report, unheard
-from dlbc.roles.miner_state import MinerState, Publish, describe, seconds_left, unseen
+from dlbc.roles.miner_state import MinerState, Publish, describe, unseen
 from dlbc.roles.relaying import Outbox
 from dlbc.roles.stakes import stake_warning
 
 NO_ENTRY = Entry(ZERO_HASH, 0, 0, False, False, False, False)
 GAS_RESERVE_WEI = 5 * 10**15
-PATIENCE = 10
-"""Slices of fetching after which a miner looks for another task beside one whose data does not come."""
 ROOM_SHARE = 4
 """Of the memory, this part is for test sets that are being scored."""
 STUCK_SECONDS = 20
@@ -238,7 +236,7 @@ class Miner:
 
     def _rest_if_stuck(self, entry: MinerEntry) -> None:
         """Neither node nor network is kept busy by many tasks whose data does not come."""
-        if _is_stuck(entry):
+        if promises.is_stuck(entry):
             now = self._attention.now()
             self._attention.rest(entry.key, now, Timestamp(now + STUCK_SECONDS))
 
@@ -300,10 +298,10 @@ class Miner:
 
     def _train(self, entry: MinerEntry) -> None:
         if not entry.training.is_running:
-            free = self._free_devices()
+            free = promises.free_devices(self.options.devices, self.entries.values())
             if not free or self._has_fetched:
                 return  # one training a device, and one fetch of data a tick
-            why = self._why_no_room(entry) if _is_stuck(entry) else ""
+            why = promises.why_no_room(entry, self._means()) if promises.is_stuck(entry) else ""
             if why:
                 self.report("waiting", task_id=entry.task_id, why=why)
                 return
@@ -347,21 +345,9 @@ class Miner:
 
     # ------------------------------------------------------------------ the next tasks
 
-    def _free_devices(self) -> list[str]:
-        taken = {entry.device for entry in self.entries.values() if entry.training.is_running}
-        return [device for device in self.options.devices if device not in taken]
-
-    def _at_work(self) -> list[MinerEntry]:
-        """Entries that have a device, or will have one as soon as their data is here."""
-        return [
-            entry
-            for entry in self.entries.values()
-            if entry.may_give_up and not (entry.is_done or entry.gave_up) and not _is_stuck(entry)
-        ]
-
     def _is_look_due(self) -> bool:
         """Something is new or left over, or it is time for another look; but never most of the time."""
-        before, self._free = self._free, len(self.options.devices) - len(self._at_work())
+        before, self._free = self._free, len(self.options.devices) - len(promises.at_work(self.entries.values()))
         self._is_news = self._is_news or self._free > before
         now = self.seconds()
         is_due = self._is_news or self._chooser.has_more or now >= self._look_again_at
@@ -369,17 +355,17 @@ class Miner:
 
     def _plan_and_begin(self) -> None:
         self._is_news = False
-        self._plan, postings = self._chooser.look(self._means(), self._disk_promised())
+        self._plan, postings = self._chooser.look(self._means(), promises.disk_promised(self.entries.values()))
         self._look_again_at = self.seconds() + LOOK_AGAIN
         for choice in self._plan.start:
-            if not self._chooser.has_disk(postings[choice.task_id], self._disk_promised()):
+            if not self._chooser.has_disk(postings[choice.task_id], promises.disk_promised(self.entries.values())):
                 continue  # the one before took the room
             self._begin(choice, postings[choice.task_id])
             if self.options.once:
                 return
 
     def _begin(self, choice: Choice, posted: TaskPosted) -> None:
-        fresh = new_record(posted.task_id, 0) | self._fresh_attempt(posted.task_id, 0)
+        fresh = new_record(posted.task_id, 0) | fresh_attempt(self.chain, self.journal, posted.task_id, 0)
         fresh |= {"device": choice.device, "estimate": choice.seconds}
         if self.options.parent != ZERO_HASH:
             fresh["parent"] = to_record(self.options.parent)
@@ -390,69 +376,26 @@ class Miner:
             self.report("warning", task_id=posted.task_id, why=warning)
         self._step(entry)
 
-    def _fresh_attempt(self, task_id: TaskId, index: int) -> dict[str, Any]:
-        """Secrets are derived from the task's id, and a reorganised chain may give an id to other terms.
-
-        No slot key may ever mark two models (P-32), so an id that was worked on before takes the next attempt.
-        """
-        market = f"{self.chain.chain_id}/{self.chain.market}"
-        used = [
-            int(record["attempt"])
-            for _, record in self.journal.all(ENTRY)
-            if (record.get("market"), record["task_id"], record["round"]) == (market, task_id, index)
-        ]
-        return {"market": market, "attempt": max(used, default=-1) + 1}
-
     def _means(self) -> Means:
         """What this miner has now."""
         now = self.chain.now()
         self._balance = self.chain.balance(self.keys.address)
-        alive = [entry for entry in self._alive() if not _is_stuck(entry)]
-        unpaid = sum(entry.posted.terms.deposit_wei for entry in alive if not entry.has_committed)
+        entries, seconds = self.entries.values(), self.seconds()
         return Means(
             now=now,
-            devices=tuple(Device(device, self._free_at(device, now)) for device in self.options.devices),
+            devices=tuple(
+                Device(device, promises.free_at(device, entries, now, seconds)) for device in self.options.devices
+            ),
             balance_wei=self._balance,
-            promised_wei=unpaid + GAS_RESERVE_WEI * len(alive),
-            at_risk_wei=self._at_risk(),
+            promised_wei=promises.money_promised(entries, GAS_RESERVE_WEI),
+            at_risk_wei=promises.at_risk(entries),
             most_at_risk_wei=self.options.most_at_risk_wei,
             gas_wei=GAS_RESERVE_WEI,
             memory_bytes=self.options.memory_bytes,
-            memory_used=sum(
-                memory_needed(entry.manifest, entry.device) for entry in alive if entry.training.is_running
-            ),
+            memory_used=promises.memory_used(entries),
             speeds=self._chooser.speeds(),
             download=self._chooser.download(),
         )
-
-    def _alive(self) -> list[MinerEntry]:
-        return [entry for entry in self.entries.values() if not (entry.is_done or entry.gave_up)]
-
-    def _at_risk(self) -> int:
-        return sum(
-            entry.posted.terms.deposit_wei
-            for entry in self.entries.values()
-            if not entry.is_done and (entry.has_committed or not (entry.gave_up or _is_stuck(entry)))
-        )
-
-    def _disk_promised(self) -> int:
-        """What begun trainings will still write."""
-        begun = [entry for entry in self._alive() if entry.may_give_up]
-        return sum(max(0, disk_needed(entry.manifest) - folder_bytes(entry.folder)) for entry in begun)
-
-    def _why_no_room(self, entry: MinerEntry) -> str:
-        """Why a task whose data comes after all can't be begun now; others were promised its money. "" if it can."""
-        deposit, limit = entry.posted.terms.deposit_wei, self.options.most_at_risk_wei
-        if limit is not None and self._at_risk() + deposit > limit:
-            return "its deposit would put more at risk than the limit allows"
-        means = self._means()
-        if means.balance_wei - means.promised_wei < deposit + means.gas_wei:
-            return "the account holds too little for its deposit, beside what is promised to other tasks"
-        return ""
-
-    def _free_at(self, device: str, now: Timestamp) -> Timestamp:
-        ends = [seconds_left(entry, self.seconds()) for entry in self._at_work() if entry.device == device]
-        return Timestamp(now + max(1, max(ends))) if ends else now
 
     # ------------------------------------------------------------------ for those who look on
 
@@ -476,10 +419,5 @@ class Miner:
             now=self._attention.now(),
             seconds=self.seconds(),
             balance_wei=Wei(self._balance),
-            at_risk_wei=Wei(self._at_risk()),
+            at_risk_wei=Wei(promises.at_risk(self.entries.values())),
         )
-
-
-def _is_stuck(entry: MinerEntry) -> bool:
-    """Its data does not come: that must keep neither a device nor money from other tasks."""
-    return entry.may_give_up and not entry.training.is_running and entry.training.data_tries >= PATIENCE

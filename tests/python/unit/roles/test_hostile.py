@@ -14,7 +14,8 @@ from dlbc.core.manifest import manifest_from_bytes
 from dlbc.core.types import Locator, Phase, TaskId, Wei
 from dlbc.roles.artifacts import fetch_manifest
 from dlbc.roles.entry_record import ENTRY
-from dlbc.roles.miner import NO_ENTRY, PATIENCE, STUCK_SECONDS, Miner
+from dlbc.roles.miner import NO_ENTRY, STUCK_SECONDS, Miner
+from dlbc.roles.promises import PATIENCE
 from fakes.keys import account
 from fakes.storage import MemoryStorage
 from fakes.trainer import FakeHandle, FakeTrainer
