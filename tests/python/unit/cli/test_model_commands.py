@@ -7,11 +7,9 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from dlbc import bootstrap
 from dlbc.cli.main import run
 from dlbc.core.types import TaskId
-from fakes.storage import MemoryStorage
-from fakes.trainer import FakeTrainer
+from fakes.commands import world_of_commands
 from fakes.world import World
 
 pytestmark = pytest.mark.unit
@@ -20,16 +18,7 @@ pytestmark = pytest.mark.unit
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """The commands see a market in memory; they work in an empty folder."""
-    (tmp_path / "world").mkdir()
-    world = World(tmp_path / "world")
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    monkeypatch.setenv("DLBC_HOME", str(tmp_path))
-    monkeypatch.setattr(bootstrap, "chain", lambda config, keys=None, report=None: world.onlooker)
-    monkeypatch.setattr(bootstrap, "storage", lambda config: MemoryStorage(world.network))
-    monkeypatch.setattr(bootstrap, "trainer", FakeTrainer)
-    return world
+    return world_of_commands(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from dlbc import bootstrap
 from dlbc.cli.main import run
 from dlbc.core.types import Phase, TaskId
+from fakes.commands import world_of_commands
 from fakes.page import check_self_contained
-from fakes.storage import MemoryStorage
 from fakes.trainer import FakeTrainer
 from fakes.world import World
 
@@ -20,15 +20,7 @@ pytestmark = pytest.mark.unit
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """The command sees a market in memory; it works in an empty folder."""
-    (tmp_path / "world").mkdir()
-    world = World(tmp_path / "world")
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    monkeypatch.setenv("DLBC_HOME", str(tmp_path))
-    monkeypatch.setattr(bootstrap, "chain", lambda config, keys=None, report=None: world.onlooker)
-    monkeypatch.setattr(bootstrap, "storage", lambda config: MemoryStorage(world.network))
-    monkeypatch.setattr(bootstrap, "trainer", FakeTrainer)
+    world = world_of_commands(tmp_path, monkeypatch)
     monkeypatch.setattr(bootstrap, "scorer", lambda **_: FakeTrainer())
     return world
 
