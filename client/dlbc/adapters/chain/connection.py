@@ -18,6 +18,7 @@ from dlbc.core.events import Receipt
 from dlbc.core.types import Address, Hash32, TaskId, Timestamp
 from dlbc.ports import Keys
 
+BLOCK = "eth_getBlockByNumber"
 ERC1271_MAGIC = bytes.fromhex("1626ba7e")
 """isValidSignature's selector, and what it answers for yes."""
 
@@ -127,28 +128,36 @@ class Connection:
         except RpcError as error:
             raise self.refused(method, error) from error
 
+    def block(self, tag: str) -> Mapping[str, Any] | None:
+        """A block as the node tells it, without its transactions; None if there is none."""
+        _ = self.chain_id
+        try:
+            return self.rpc.record(BLOCK, [tag, False])
+        except RpcError as error:
+            raise self.refused(BLOCK, error) from error
+
     def block_time(self, tag: str) -> int:
         """A block's timestamp; 0 if the node has no such block."""
         _ = self.chain_id
         try:
-            block = self.rpc.record("eth_getBlockByNumber", [tag, False])
+            block = self.rpc.record(BLOCK, [tag, False])
         except RpcError as error:
             if tag == "pending":
                 return 0
-            raise self.refused("eth_getBlockByNumber", error) from error
-        return self.rpc.as_quantity("eth_getBlockByNumber", block.get("timestamp")) if block else 0
+            raise self.refused(BLOCK, error) from error
+        return self.rpc.as_quantity(BLOCK, block.get("timestamp")) if block else 0
 
     def block_times(self, numbers: Collection[int]) -> dict[int, Timestamp]:
         """Timestamps of blocks that exist, in few requests."""
         _ = self.chain_id
-        wanted, method = sorted(set(numbers)), "eth_getBlockByNumber"
+        wanted = sorted(set(numbers))
         try:
-            blocks = self.rpc.batch(method, [[hex(number), False] for number in wanted])
+            blocks = self.rpc.batch(BLOCK, [[hex(number), False] for number in wanted])
         except RpcError as error:
-            raise self.refused(method, error) from error
+            raise self.refused(BLOCK, error) from error
         if not all(isinstance(block, Mapping) for block in blocks):
-            raise self.rpc.malformed(method, "a block")
-        times = [Timestamp(self.rpc.as_quantity(method, block.get("timestamp"))) for block in blocks]
+            raise self.rpc.malformed(BLOCK, "a block")
+        times = [Timestamp(self.rpc.as_quantity(BLOCK, block.get("timestamp"))) for block in blocks]
         return dict(zip(wanted, times, strict=True))
 
     def logs(
@@ -197,7 +206,7 @@ class Connection:
         try:
             return allowed("a transaction", read_fees(self.rpc), self._sending.max_fee).most
         except RpcError as error:
-            raise self.refused("eth_getBlockByNumber", error) from error
+            raise self.refused(BLOCK, error) from error
 
     def finish_sent(self) -> int:
         """Finishes what an earlier process of the account left on its way; how many are not mined after that."""

@@ -9,7 +9,7 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from dlbc.adapters.chain import abi
-from dlbc.adapters.chain.connection import Connection
+from dlbc.adapters.chain.connection import BLOCK, Connection
 from dlbc.adapters.chain.rpc import RpcError
 from dlbc.core.errors import ChainUnreachable, VerificationFailed
 from dlbc.core.events import News
@@ -17,7 +17,7 @@ from dlbc.core.types import Address, Hash32, TaskId, Timestamp
 
 FURTHEST_BLOCKS = 5_000
 """A log of more blocks than this is not asked for: looking at every entry is cheaper."""
-_BLOCK, _LOGS = "eth_getBlockByNumber", "eth_getLogs"
+_LOGS = "eth_getLogs"
 _BLOOM_BITS = 2048
 
 
@@ -55,22 +55,18 @@ class _Head:
 
     def __init__(self, connection: Connection, block: Mapping[str, Any]) -> None:
         rpc = connection.rpc
-        self.number = rpc.as_quantity(_BLOCK, block.get("number"))
-        self.time = rpc.as_quantity(_BLOCK, block.get("timestamp"))
-        self.hash = Hash32(rpc.as_data(_BLOCK, block.get("hash")))
-        self.parent = Hash32(rpc.as_data(_BLOCK, block.get("parentHash")))
+        self.number = rpc.as_quantity(BLOCK, block.get("number"))
+        self.time = rpc.as_quantity(BLOCK, block.get("timestamp"))
+        self.hash = Hash32(rpc.as_data(BLOCK, block.get("hash")))
+        self.parent = Hash32(rpc.as_data(BLOCK, block.get("parentHash")))
         bloom = block.get("logsBloom")
-        self.bloom = rpc.as_data(_BLOCK, bloom) if bloom is not None else b"\xff" * (_BLOOM_BITS // 8)
+        self.bloom = rpc.as_data(BLOCK, bloom) if bloom is not None else b"\xff" * (_BLOOM_BITS // 8)
 
 
 def _block(connection: Connection, tag: str) -> _Head:
-    _ = connection.chain_id
-    try:
-        block = connection.rpc.record(_BLOCK, [tag, False])
-    except RpcError as error:
-        raise connection.refused(_BLOCK, error) from error
+    block = connection.block(tag)
     if block is None:
-        raise connection.rpc.malformed(_BLOCK, "a block")
+        raise connection.rpc.malformed(BLOCK, "a block")
     return _Head(connection, block)
 
 

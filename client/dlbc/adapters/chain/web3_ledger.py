@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from dlbc.adapters.chain import abi, codec
-from dlbc.adapters.chain.rpc import RpcError
+from dlbc.adapters.chain.connection import BLOCK
 from dlbc.adapters.chain.web3_chain import Web3Chain
 from dlbc.core.errors import VerificationFailed
 from dlbc.core.events import (
@@ -34,7 +34,6 @@ _EVENTS: Mapping[str, type] = {
 }
 """Those that have a class of their name."""
 _ENDS = {"TaskCancelled": Outcome.CANCELLED, "TaskVoided": Outcome.VOID, "TaskAborted": Outcome.ABORTED}
-_BLOCK = "eth_getBlockByNumber"
 
 
 class Web3Ledger:
@@ -75,7 +74,7 @@ class Web3Ledger:
         """Number and hash of the chain's newest block."""
         found = self._block("latest")
         if found is None:
-            raise self._connection.rpc.malformed(_BLOCK, "a block")
+            raise self._connection.rpc.malformed(BLOCK, "a block")
         return found
 
     def hash_of(self, number: int) -> Hash32 | None:
@@ -117,15 +116,11 @@ class Web3Ledger:
 
     def _block(self, tag: str) -> tuple[int, Hash32] | None:
         connection = self._connection
-        _ = connection.chain_id
-        try:
-            block = connection.rpc.record(_BLOCK, [tag, False])
-        except RpcError as error:
-            raise connection.refused(_BLOCK, error) from error
+        block = connection.block(tag)
         if block is None:
             return None
-        number = connection.rpc.as_quantity(_BLOCK, block.get("number"))
-        digest = connection.rpc.as_data(_BLOCK, block.get("hash"))
+        number = connection.rpc.as_quantity(BLOCK, block.get("number"))
+        digest = connection.rpc.as_data(BLOCK, block.get("hash"))
         if len(digest) != codec.WORD:
             raise VerificationFailed(f"{connection.rpc.name} tells a block hash of {len(digest)} bytes, not 32")
         return number, Hash32(digest)
