@@ -32,12 +32,13 @@ from dlbc.core.manifest import (
     manifest_to_bytes,
     workload_of,
 )
-from dlbc.core.scoring import PredictionTree, encode_predictions, label_root, top1_scores
-from dlbc.core.types import METRIC_TOP1, ZERO_HASH, Address, Claim, Locator, TaskId, Terms, TestSet, TrainingProof, Wei
+from dlbc.core.scoring import PredictionTree, encode_predictions, top1_scores
+from dlbc.core.types import ZERO_HASH, Address, Claim, Locator, TaskId, Terms, TestSet, TrainingProof, Wei
 from dlbc.ports import Dataset, Scorer
 from dlbc.roles.auditor import Auditor
 from dlbc.roles.evidence import ground_names
 from dlbc.roles.examining import Examiner
+from dlbc.roles.preparing import described
 from dlbc.roles.refuting import Refuter
 from fakes.chain import CHAIN_ID, MARKET, FakeChain
 from fakes.keys import account
@@ -202,18 +203,7 @@ class Play:
                 royalty_bps=500,
             )
         )
-        self.test_set = task.test_set(
-            TestSet(
-                sealed_locator=sealed,
-                plaintext_hash=sha256(plain),
-                key_hash=proofs.key_hash(TEST_KEY),
-                samples=len(labels),
-                max_sample_score=1,
-                classes=task.architecture.classes,
-                metric=METRIC_TOP1,
-                labels_root=label_root(labels),
-            )
-        )
+        self.test_set = task.test_set(described(sealed, plain, TEST_KEY, labels, task.architecture.classes))
         chain = FakeChain(self.world.market, _requester().address)
         task_id = chain.post(terms, [proofs.test_commitment(self.test_set)]).task_id
         assert task_id is not None
