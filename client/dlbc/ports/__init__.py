@@ -12,8 +12,9 @@ from dlbc.ports.journal import Journal
 from dlbc.ports.keys import Keys, RecoverSigner
 from dlbc.ports.ledger_log import LedgerLog
 from dlbc.ports.pool import Pool
+from dlbc.ports.progress import Progress, silent
 from dlbc.ports.scoring import ReadWeights, Scorer, WeightFile
-from dlbc.ports.storage import Progress, Storage, silent
+from dlbc.ports.storage import Storage
 from dlbc.ports.training import Trainer, TrainHandle, TrainJob, TrainProgress, TrainResult
 
 __all__ = [

@@ -1,19 +1,10 @@
-"""Content-addressed storage, and how its users show progress."""
+"""Content-addressed storage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 from dlbc.core.types import Locator
-
-Progress = Callable[[str, int, int], None]
-"""progress(what, done, total): called often and cheaply; total 0 = unknown."""
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """A Progress that shows nothing."""
 
 
 class Storage(Protocol):
@@ -22,8 +13,6 @@ class Storage(Protocol):
     def add(self, data: bytes) -> Locator:
         """Adds and pins; the locator is recomputed here and must match what the node says."""
         ...
-
-    def add_file(self, path: Path, progress: Progress = silent) -> Locator: ...
 
     def fetch(self, locator: Locator, *, max_bytes: int, timeout: float = 60.0) -> bytes:
         """Raises Unavailable after `timeout` seconds, VerificationFailed if the bytes do not hash to the

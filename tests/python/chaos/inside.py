@@ -78,7 +78,6 @@ def _watch(points: Points) -> None:
     _around(Sender, "send", points, lambda sender, call, *rest: f"transaction {call}")
     _around(Sender, "_broadcast", points, lambda sender, flight: f"broadcast {flight.call}")
     _around(IpfsStorage, "add", points, lambda storage, data: "IPFS add")
-    _around(IpfsStorage, "add_file", points, lambda storage, path, *rest: "IPFS add file")
     _around(TorchTrainer, "start", points, lambda trainer, job: "training child")
     _around(ChildHandle, "poll", points, lambda handle: "look at training")
 

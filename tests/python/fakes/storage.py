@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dlbc.core.cid import locator_of, to_cid
-from dlbc.core.errors import BadInput, Garbled, StorageUnreachable, Unavailable
+from dlbc.core.errors import Garbled, StorageUnreachable, Unavailable
 from dlbc.core.types import Locator
-from dlbc.ports import Progress, silent
 
 
 class MemoryStorage:
@@ -25,15 +22,6 @@ class MemoryStorage:
         self.network[locator] = data
         self.pins.add(locator)
         self.held.add(locator)
-        return locator
-
-    def add_file(self, path: Path, progress: Progress = silent) -> Locator:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise BadInput(f"{path} can't be read: {error.strerror}") from error
-        locator = self.add(data)
-        progress(f"upload {path.name}", len(data), len(data))
         return locator
 
     def fetch(self, locator: Locator, *, max_bytes: int, timeout: float = 60.0) -> bytes:

@@ -11,12 +11,9 @@ import math
 import os
 import queue
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 # The package's own switch: its patched copy of requests warns of itself with every request of a current urllib3.
@@ -28,10 +25,9 @@ with warnings.catch_warnings():
     import requests
     import urllib3
 
-from dlbc.core.cid import LocatorHasher, to_cid
-from dlbc.core.errors import BadInput, DlbcError, Garbled, StorageUnreachable, Unavailable, VerificationFailed
+from dlbc.core.cid import LocatorHasher, locator_of, to_cid
+from dlbc.core.errors import DlbcError, Garbled, StorageUnreachable, Unavailable, VerificationFailed
 from dlbc.core.types import Locator
-from dlbc.ports import Progress, silent
 
 _BLOCK = 1 << 18
 _CONNECT_SECONDS = 5.0
@@ -53,21 +49,21 @@ class IpfsStorage:
         self._api = api
 
     def add(self, data: bytes) -> Locator:
-        hasher = LocatorHasher()
-        hasher.update(data)
-        return self._add(lambda: io.BytesIO(data), hasher.digest())
+        locator = locator_of(data)
 
-    def add_file(self, path: Path, progress: Progress = silent) -> Locator:
-        """Streams; progress counts bytes sent. Raises BadInput when the file can't be read or changes meanwhile."""
-        hasher = LocatorHasher()
-        try:
-            total = path.stat().st_size
-            with path.open("rb") as stream:
-                while block := stream.read(_BLOCK):
-                    hasher.update(block)
-            return self._add(lambda: _Watched(path, total, progress), hasher.digest())
-        except OSError as error:
-            raise BadInput(f"{path} can't be read: {error.strerror or error}") from error
+        def send(watch: _Watch) -> str:
+            with io.BytesIO(data) as stream:
+                answer = watch.client(_ADD_SECONDS).add(stream, pin=True, raw_leaves=False, cid_version=0)
+                return str(answer["Hash"])
+
+        with self._translated("the node did not take the bytes"):
+            named = _within(_ADD_SECONDS, send, self._api)
+        if named != to_cid(locator):
+            raise VerificationFailed(
+                f"the IPFS node at {self._api} named the added bytes {named[:80]!r}, expected {to_cid(locator)}; its"
+                " chunker and CID settings must be Kubo's defaults"
+            )
+        return locator
 
     def fetch(self, locator: Locator, *, max_bytes: int, timeout: float = 60.0) -> bytes:
         cid = to_cid(locator)
@@ -157,21 +153,6 @@ class IpfsStorage:
                 lambda watch: watch.client()._client.request("/swarm/connect", (address,), decoder="json"),
                 self._api,
             )
-
-    def _add(self, opened: Callable[[], Any], locator: Locator) -> Locator:
-        def send(watch: _Watch) -> str:
-            with opened() as stream:
-                answer = watch.client(_ADD_SECONDS).add(stream, pin=True, raw_leaves=False, cid_version=0)
-                return str(answer["Hash"])
-
-        with self._translated("the node did not take the bytes"):
-            named = _within(_ADD_SECONDS, send, self._api)
-        if named != to_cid(locator):
-            raise VerificationFailed(
-                f"the IPFS node at {self._api} named the added bytes {named[:80]!r}, expected {to_cid(locator)}; its"
-                " chunker and CID settings must be Kubo's defaults"
-            )
-        return locator
 
     @contextmanager
     def _translated(self, failed: str) -> Iterator[None]:
@@ -278,31 +259,3 @@ def _node_timeout(seconds: float) -> dict[str, str]:
 
 def _told(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-class _Watched:
-    """A file that reports how much of it was read; it has no name, so the node is not told the path."""
-
-    def __init__(self, path: Path, total: int, progress: Progress) -> None:
-        self._stream = path.open("rb")
-        self._what = f"upload {path.name}"
-        self._total = total
-        self._progress = progress
-        self._shown = 0.0
-
-    def __enter__(self) -> _Watched:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size)
-        now = time.monotonic()
-        if not data or now - self._shown > 0.1:
-            self._shown = now
-            self._progress(self._what, self._stream.tell(), self._total)
-        return data

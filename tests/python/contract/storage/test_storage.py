@@ -12,7 +12,7 @@ import pytest
 from dlbc.adapters.devnet.process import free_port
 from dlbc.adapters.storage.ipfs import IpfsStorage
 from dlbc.core.cid import locator_of, to_cid
-from dlbc.core.errors import BadInput, StorageUnreachable, Unavailable, VerificationFailed
+from dlbc.core.errors import StorageUnreachable, Unavailable, VerificationFailed
 from dlbc.core.types import Locator
 from dlbc.ports import Storage
 from fakes.storage import MemoryStorage
@@ -54,25 +54,6 @@ def test_add__any_bytes__come_back_under_their_own_locator(storage: Storage, cou
     assert locator == locator_of(data)
     assert storage.fetch(locator, max_bytes=count) == data
     assert storage.is_pinned(locator)
-
-
-def test_add_file__a_file__is_streamed_with_progress(storage: Storage, tmp_path: Path) -> None:
-    """The same locator as the bytes; progress ends at the whole."""
-    data = some_bytes(MIB + 1)
-    (tmp_path / "model.bin").write_bytes(data)
-    seen: list[tuple[str, int, int]] = []
-
-    locator = storage.add_file(tmp_path / "model.bin", lambda what, done, total: seen.append((what, done, total)))
-
-    assert locator == locator_of(data)
-    assert storage.fetch(locator, max_bytes=len(data)) == data
-    assert seen[-1] == ("upload model.bin", len(data), len(data))
-
-
-def test_add_file__no_such_file__is_bad_input(storage: Storage, tmp_path: Path) -> None:
-    """The sentence names the file."""
-    with pytest.raises(BadInput, match="nowhere can't be read"):
-        storage.add_file(tmp_path / "nowhere")
 
 
 def test_fetch__more_than_allowed__stops(storage: Storage) -> None:
@@ -199,12 +180,10 @@ def test_connect__to_nobody__is_unavailable(node: KuboProcess) -> None:
 # ------------------------------------------------------------------ nodes that are down or lie
 
 
-def calls(storage: Storage, path: Path) -> dict[str, Callable[[], object]]:
+def calls(storage: Storage) -> dict[str, Callable[[], object]]:
     locator = locator_of(b"hello")
-    path.write_bytes(b"hello")
     return {
         "add": lambda: storage.add(b"hello"),
-        "add_file": lambda: storage.add_file(path),
         "fetch": lambda: storage.fetch(locator, max_bytes=10, timeout=1),
         "pin": lambda: storage.pin(locator, timeout=1),
         "is_pinned": lambda: storage.is_pinned(locator),
@@ -214,27 +193,27 @@ def calls(storage: Storage, path: Path) -> dict[str, Callable[[], object]]:
     }
 
 
-CALLS = ["add", "add_file", "fetch", "pin", "is_pinned", "unpin", "collect", "version"]
+CALLS = ["add", "fetch", "pin", "is_pinned", "unpin", "collect", "version"]
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_any_call__no_node_there__says_where_it_looked_and_what_to_do(call: str, tmp_path: Path) -> None:
+def test_any_call__no_node_there__says_where_it_looked_and_what_to_do(call: str) -> None:
     """The sentence names the address, `dlbc devnet up` and `ipfs daemon`."""
     port = free_port()
     storage = IpfsStorage(f"/ip4/127.0.0.1/tcp/{port}/http")
 
     with pytest.raises(StorageUnreachable, match=rf"tcp/{port}/http: run `dlbc devnet up`, or `ipfs daemon`"):
-        calls(storage, tmp_path / "file")[call]()
+        calls(storage)[call]()
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_any_call__the_fake_is_down__is_the_same_error(call: str, tmp_path: Path) -> None:
+def test_any_call__the_fake_is_down__is_the_same_error(call: str) -> None:
     """Tests of roles meet the error that real life has."""
     storage = MemoryStorage()
     storage.is_down = True
 
     with pytest.raises(StorageUnreachable):
-        calls(storage, tmp_path / "file")[call]()
+        calls(storage)[call]()
 
 
 def test_any_call__an_address_that_is_none__is_unreachable() -> None:
@@ -283,12 +262,10 @@ def no_http(connection: Connection) -> None:
     ids=lambda f: f.__name__,
 )
 @pytest.mark.parametrize("call", CALLS)
-def test_any_call__an_answer_that_is_not_kubos__is_one_of_our_errors(
-    call: str, behaviour: Behaviour, tmp_path: Path
-) -> None:
+def test_any_call__an_answer_that_is_not_kubos__is_one_of_our_errors(call: str, behaviour: Behaviour) -> None:
     """Whatever listens at that port, no foreign exception and no wrong bytes come out."""
     with LyingServer(behaviour) as server, pytest.raises((Unavailable, VerificationFailed)) as caught:
-        calls(IpfsStorage(server.api), tmp_path / "file")[call]()
+        calls(IpfsStorage(server.api))[call]()
     assert server.api in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -378,14 +355,12 @@ def trickle(connection: Connection) -> None:
     "behaviour", [stall_at_once, stall_in_headers, stall_in_body, trickle], ids=lambda f: f.__name__
 )
 @pytest.mark.parametrize("call", ["fetch", "pin"])
-def test_fetch__a_node_that_stalls__is_unavailable_at_the_deadline(
-    call: str, behaviour: Behaviour, tmp_path: Path
-) -> None:
+def test_fetch__a_node_that_stalls__is_unavailable_at_the_deadline(call: str, behaviour: Behaviour) -> None:
     """A timeout is for the whole call: sending a byte now and then does not prolong it."""
     with LyingServer(behaviour) as server:
         start = time.monotonic()
         with pytest.raises(Unavailable, match="within 1 s"):
-            calls(IpfsStorage(server.api), tmp_path / "file")[call]()
+            calls(IpfsStorage(server.api))[call]()
         assert 0.9 < time.monotonic() - start < 3
 
 
@@ -397,25 +372,6 @@ def test_any_call__a_proxy_in_the_environment__is_not_told_of_loopback_traffic(
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
 
     assert IpfsStorage(node.api).version()
-
-
-def test_add_file__any_file__its_path_is_not_sent(tmp_path: Path) -> None:
-    """Nodes need bytes, not the names of somebody's folders."""
-    bodies: list[bytes] = []
-
-    def keep(connection: Connection) -> None:
-        body = b""
-        while not body.endswith(b"\r\n0\r\n\r\n"):  # a chunk of no bytes; the boundary may end in 0 too
-            body += connection.rfile.read1(65536)
-        bodies.append(body)
-        connection.whole(b'{"Name": "", "Hash": "%b", "Size": "5"}' % to_cid(locator_of(b"hello")).encode())
-
-    (tmp_path / "private-name").write_bytes(b"hello")
-    with LyingServer(keep) as server:
-        IpfsStorage(server.api).add_file(tmp_path / "private-name")
-
-    assert b"hello" in bodies[0]
-    assert b"private-name" not in bodies[0]
 
 
 def test_fetch__many_at_once__each_gets_its_own(node: KuboProcess) -> None:
