@@ -202,11 +202,6 @@ def over_claim(rules: Rules, world: World, gas: Gas) -> Odds:
     return Odds(false_claim(rules, world, gas, False).profit_wei, false_claim(rules, world, gas, True).profit_wei)
 
 
-def struck_claim(rules: Rules, world: World, gas: Gas) -> Played:
-    """The branch in which somebody looks; `details` has what looking earned."""
-    return false_claim(rules, world, gas, True)
-
-
 def false_claim(rules: Rules, world: World, gas: Gas, is_seen: bool, spent_wei: int = 0) -> Played:
     """Seen, the requester disputes it and the auditors find that it falls."""
     stage = Stage(rules, world, gas)

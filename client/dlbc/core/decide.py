@@ -134,7 +134,7 @@ def decide_miner(facts: Facts, mine: MinerFacts) -> Decision:
     phase = _phase_of_round(facts, mine.round_index)
     entry = mine.entry
     if entry.commit_seq == 0:
-        return _before_commit(facts, mine, phase)
+        return _before_commit(mine, phase)
     if phase.phase.is_cold:
         if may_reclaim(entry, phase.phase, facts.task.outcome):
             return Decision(Do.RECLAIM, f"the round is {phase.phase.label} and holds the deposit")
@@ -167,7 +167,7 @@ def may_reclaim(entry: Entry, phase: Phase, outcome: Outcome) -> bool:
     return phase is Phase.ABORTED or outcome is Outcome.ABORTED or entry.has_revealed
 
 
-def _before_commit(facts: Facts, mine: MinerFacts, phase: PhaseInfo) -> Decision:
+def _before_commit(mine: MinerFacts, phase: PhaseInfo) -> Decision:
     if phase.phase is not Phase.TRAINING or phase.due or mine.gave_up:
         return Decision(Do.FINISH, mine.gave_up or "commits are closed and nothing was committed")
     if mine.model_ready:

@@ -78,7 +78,7 @@ class BondWatch:
             return Timestamp(facts.now + 2)
         return self._due_at(followed, facts.now)
 
-    def preimage(self, followed: Followed, facts: Facts) -> Preimage | None:
+    def preimage(self, facts: Facts) -> Preimage | None:
         """What the release takes, from memory or a journal; None while only the wallet knows it."""
         committed = facts.round.test_commitment
         if committed not in self._preimages:
@@ -142,7 +142,7 @@ class BondWatch:
             self._check_gas(followed, urgency)
         if len(self._errands) >= AT_ONCE:
             return
-        known = self._public(followed, facts) or self.preimage(followed, facts)
+        known = self._public(followed, facts) or self.preimage(facts)
         work = partial(
             look_after,
             self.requester,

@@ -261,10 +261,10 @@ class RequesterDaemon:
 
     def _release_one(self, followed: Followed, facts: Facts) -> None:
         followed.problems.pop("chain", None)
-        preimage = self.bonds.preimage(followed, facts)
+        preimage = self.bonds.preimage(facts)
         if preimage is None:  # the wallet is asked, beside everything else
             self.bonds.look(followed, facts, 0)
-            preimage = self.bonds.preimage(followed, facts)
+            preimage = self.bonds.preimage(facts)
         if preimage is None:
             return
         try:

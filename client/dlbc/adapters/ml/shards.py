@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dlbc.adapters.ml.files import read_limited, replacing
+from dlbc.adapters.ml.files import read_limited
 from dlbc.adapters.ml.tensors import DTYPES, Buffer, all_finite, find_tensors, tensor_at
 from dlbc.core.errors import BadInput
 from dlbc.ports import Dataset
 
-SHARD_BYTES = 16 * 2**20
 MAX_FILE_BYTES = 2**31
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One written file of training data, as the manifest describes it."""
-
-    path: Path
-    samples: int
-    size_bytes: int
-    sha256: bytes
 
 
 def encode_dataset(dataset: Dataset) -> bytes:
@@ -34,21 +21,6 @@ def encode_dataset(dataset: Dataset) -> bytes:
 
     check_dataset(dataset, classes=None)
     return bytes(save({"x": np.ascontiguousarray(dataset.x), "y": np.ascontiguousarray(dataset.y)}))
-
-
-def write_shards(dataset: Dataset, folder: Path, shard_bytes: int = SHARD_BYTES) -> tuple[Shard, ...]:
-    """Cuts the set, in order, into files of about `shard_bytes` under `folder`: shard-00000.safetensors, …"""
-    per_shard = max(1, shard_bytes // (dataset.x[:1].nbytes + 8))
-    folder.mkdir(parents=True, exist_ok=True)
-    shards = []
-    for number, start in enumerate(range(0, len(dataset.y), per_shard)):
-        part = Dataset(dataset.x[start : start + per_shard], dataset.y[start : start + per_shard])
-        data = encode_dataset(part)
-        path = folder / f"shard-{number:05d}.safetensors"
-        with replacing(path) as draft:
-            draft.write_bytes(data)
-        shards.append(Shard(path, len(part.y), len(data), hashlib.sha256(data).digest()))
-    return tuple(shards)
 
 
 def parse_dataset(data: bytes, *, input_shape: Sequence[int], classes: int) -> Dataset:

@@ -21,7 +21,6 @@ from dlbc.adapters.ml.datasets import load_data
 from dlbc.adapters.ml.job_file import fingerprint, public_part, secret_part
 from dlbc.adapters.ml.rank import Assignment
 from dlbc.adapters.ml.report import Reporter
-from dlbc.adapters.ml.shards import write_shards
 from dlbc.adapters.ml.trainer import ChildHandle
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture
@@ -29,6 +28,7 @@ from dlbc.core.devices import members
 from dlbc.core.errors import Refused
 from dlbc.ports import Dataset, TrainJob
 from fakes import ranks
+from fakes.shards import write_shards
 from safetensors.numpy import load_file
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(600)]
@@ -63,7 +63,7 @@ def job_for(architecture: Architecture, data: Dataset, folder: Path, *, epochs: 
     return TrainJob(
         work=folder / "work",
         architecture=architecture,
-        shards=tuple(shard.path for shard in write_shards(data, folder / "data")),
+        shards=write_shards(data, folder / "data"),
         epochs=epochs,
         batch=batch,
         learning_rate=2e-3,

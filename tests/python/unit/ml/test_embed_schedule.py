@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from dlbc.adapters.ml import loop, training
-from dlbc.adapters.ml.shards import write_shards
 from dlbc.adapters.ml.training import PROJECT_EVERY, run
 from dlbc.core.architecture import Architecture
 from dlbc.ports import Dataset, TrainJob
+from fakes.shards import write_shards
 
 pytestmark = pytest.mark.unit
 
@@ -49,7 +49,7 @@ def job(tmp_path: Path) -> TrainJob:
     return TrainJob(
         work=work,
         architecture=Architecture("mlp", (64,), 3, (512,)),
-        shards=tuple(shard.path for shard in write_shards(data, tmp_path / "data", shard_bytes=100_000)),
+        shards=write_shards(data, tmp_path / "data"),
         epochs=EPOCHS,
         batch=16,
         learning_rate=1e-3,

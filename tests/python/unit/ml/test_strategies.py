@@ -15,7 +15,6 @@ import pytest
 import torch
 from dlbc.adapters.ml.files import read_json
 from dlbc.adapters.ml.loop import Loop
-from dlbc.adapters.ml.shards import write_shards
 from dlbc.adapters.ml.strategies import loading, search
 from dlbc.adapters.ml.strategies.search import drawn
 from dlbc.adapters.ml.strategy_file import check_strategy
@@ -27,6 +26,7 @@ from dlbc.core import strategy_name, watermark
 from dlbc.core.architecture import Architecture
 from dlbc.core.errors import BadInput, Refused, Usage
 from dlbc.ports import Dataset, TrainJob
+from fakes.shards import write_shards
 
 pytestmark = pytest.mark.unit
 
@@ -65,7 +65,7 @@ def job(tmp_path: Path) -> TrainJob:
     return TrainJob(
         work=work,
         architecture=ARCHITECTURE,
-        shards=tuple(shard.path for shard in write_shards(Dataset(x, y), tmp_path / "data")),
+        shards=write_shards(Dataset(x, y), tmp_path / "data"),
         epochs=3,
         batch=50,
         learning_rate=1e-3,

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dlbc.adapters.ml import TorchTrainer
-from dlbc.adapters.ml.shards import encode_dataset, write_shards
+from dlbc.adapters.ml.shards import encode_dataset
 from dlbc.adapters.ml.trainer import ChildHandle
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture
 from dlbc.core.errors import BadInput, Refused
 from dlbc.ports import Dataset, Trainer, TrainHandle, TrainJob
+from fakes.shards import write_shards
 
 pytestmark = pytest.mark.unit
 
@@ -46,7 +47,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainJob:
     return TrainJob(
         work=tmp_path / "work",
         architecture=ARCHITECTURE,
-        shards=tuple(shard.path for shard in write_shards(Dataset(x, y), tmp_path / "data")),
+        shards=write_shards(Dataset(x, y), tmp_path / "data"),
         epochs=3,
         batch=50,
         learning_rate=1e-3,

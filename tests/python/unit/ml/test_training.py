@@ -13,13 +13,13 @@ import torch
 from dlbc.adapters.ml import loop
 from dlbc.adapters.ml.datasets import TaskData, load_data
 from dlbc.adapters.ml.evaluate import pick_device, predict
-from dlbc.adapters.ml.shards import write_shards
 from dlbc.adapters.ml.training import run, split
 from dlbc.adapters.ml.weights import check_model
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture
 from dlbc.core.errors import Refused, Usage
 from dlbc.ports import Dataset, TrainJob
+from fakes.shards import write_shards
 
 pytestmark = pytest.mark.unit
 
@@ -65,7 +65,7 @@ def job(digits: TaskData, tmp_path: Path) -> TrainJob:
     return TrainJob(
         work=work,
         architecture=MLP,
-        shards=tuple(shard.path for shard in write_shards(digits.train, tmp_path / "data", shard_bytes=100_000)),
+        shards=write_shards(digits.train, tmp_path / "data", samples=378),
         epochs=6,
         batch=64,
         learning_rate=2e-3,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ from dlbc.roles.recovery import Wallet
 from fakes.world import World
 
 pytestmark = pytest.mark.unit
-
-Shown = Callable[[object], list[str]]
 
 
 def forms(secret: bytes) -> list[str]:
