@@ -15,7 +15,7 @@ WHERE = {
     "model file": "An auditor examines an opened claim; the file is sealed and hashed as it should be",
     "predictions": "An auditor examines an opened claim",
     "too much work": "An auditor's machine is too small, or has too little time",
-    "evidence": "`dlbc auditor disputes` and voters read it",
+    "evidence": "`dlbc auditor evidence` and voters read it",
     "signed reveal": "A keeper reads it from the relay folder",
     "suspect file": "`dlbc watermark detect` reads it",
 }
