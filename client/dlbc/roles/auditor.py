@@ -71,6 +71,8 @@ from dlbc.roles.sealed_model import SealedModel, check_weights, write_parts
 
 MAX_EXAMINED = 4096
 """Samples whose logits are compared, at most."""
+SIGNED_ON_CHAIN, SIGNED_OFF_CHAIN = "signature (contract)", "signature (off chain)"
+"""Checks of who signed a claim."""
 
 RecoverSigner = Callable[[Hash32, bytes], Address]
 _STEPS = 7
@@ -266,16 +268,18 @@ class _Audit:
     # ------------------------------------------------------------------ the claim
 
     def _check_signature(self, claim: ClaimRevealed) -> None:
+        """By the miner's key; else by the word of its contract (ERC-1271), of which off chain nothing can be seen."""
         valid = self.chain.verify_proof(claim.proof, claim.claim, claim.signature)
-        self.checks.that("signature (contract)", valid, "verifyProof: true", f"verifyProof: {str(valid).lower()}")
+        self.checks.that(SIGNED_ON_CHAIN, valid, "verifyProof: true", f"verifyProof: {str(valid).lower()}")
         digest = score_claim_digest(self.digest, claim.claim, self.chain.chain_id, self.chain.market)
-        signer = self.checks.attempt(
-            "signature (off chain)",
-            claim.proof.miner,
-            lambda: self.auditor.recover_signer(digest, claim.signature),
-        )
-        if signer is not None:
-            self.checks.equal("signature (off chain)", claim.proof.miner, signer)
+        try:
+            found: str = self.auditor.recover_signer(digest, claim.signature)
+        except VerificationFailed as error:
+            found = str(error)
+        is_key = found == claim.proof.miner
+        if valid and not is_key:
+            found = "no key's signature, but one that the miner's contract confirms"
+        self.checks.that(SIGNED_OFF_CHAIN, valid or is_key, claim.proof.miner, found)
 
     def _check_commitment(self, claim: ClaimRevealed) -> None:
         commits = self.chain.commits(self.task_id, self.index)
