@@ -1,7 +1,8 @@
 """Hostile inputs, each with the verdict it gets, its seconds and its memory -> bench/results/hostile.json.
 
 The corpus of tests/python/hostile goes through the real entry points: a miner's look at a task, an auditor's
-examination of a claim or a test set, the readers that commands use. Then every reader gets thousands of spoiled files.
+examination of a claim or a test set, the readers that commands use, an IPFS node. Then every reader gets thousands of
+spoiled files.
 Last, what it costs to score in a process without network. Writes docs/hostile-inputs.md, too. Exit code 1 if a verdict
 is not the one that it has to be, or a limit is broken. Under three minutes on two cores.
 """
@@ -22,14 +23,17 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "python"))  # before this folder, where `hostile` is this very file
+sys.path.append(str(ROOT / "tests" / "python" / "contract"))
 
 from dlbc.core.errors import DlbcError  # noqa: E402
+from hostile import dags  # noqa: E402
 from hostile.case import MOST_BYTES, MOST_SECONDS, judge  # noqa: E402
 from hostile.corpus import cases  # noqa: E402
 from hostile.fuzz import READERS, spoil  # noqa: E402
 from hostile.stage import staged  # noqa: E402
 from hostile_parts import cost  # noqa: E402
 from hostile_parts.page import page  # noqa: E402
+from kubo_process import KuboProcess  # noqa: E402
 
 RESULTS = ROOT / "bench" / "results" / "hostile.json"
 PAGE = ROOT / "docs" / "hostile-inputs.md"
@@ -76,8 +80,9 @@ def main() -> int:
 def corpus(area: str | None = None) -> list[dict[str, Any]]:
     """Every case, played once."""
     rows = []
-    with TemporaryDirectory() as folder, staged(Path(folder)) as stage:
-        for case in cases():
+    with TemporaryDirectory() as folder, KuboProcess(Path(folder) / "node") as node, staged(Path(folder)) as stage:
+        dags.plant(node)
+        for case in (*cases(), *dags.cases(lambda _: node.api)):
             if area is not None and case.area != area:
                 continue
             found = judge(case, stage)

@@ -57,6 +57,9 @@ class Webhook:
         timer.daemon = True
         timer.start()
         try:
+            connection.connect()  # which `cut` can't wake: there is nothing yet that it could close
+            if is_late.is_set():
+                raise http.client.IncompleteRead(b"")
             connection.request("POST", self._path, body, self._headers(notice_id, kind, body))
             status = connection.getresponse().status
             if is_late.is_set():  # what was cut off reads like the end of an answer

@@ -88,7 +88,10 @@ def _shown(name: str, value: object) -> object:
 def _readable(name: str, value: object) -> object:
     """For people: moments as a time of day in UTC, money in ether. Programs get the numbers."""
     if isinstance(value, int) and name in _MOMENTS:
-        return f"{datetime.fromtimestamp(value, UTC):%H:%M:%S}" if value else "-"
+        try:
+            return f"{datetime.fromtimestamp(value, UTC):%H:%M:%S}" if value else "-"
+        except (ValueError, OverflowError, OSError):  # a moment that no calendar has
+            return value
     if isinstance(value, int) and name == "wei":
         return format_amount(value).replace(" ", "")
     return value

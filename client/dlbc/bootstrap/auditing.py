@@ -142,8 +142,8 @@ def examiner(config: Config, memory_bytes: int | None = None, seconds: float | N
     scorer = bootstrap.scorer(memory_bytes=memory_bytes, seconds=most, begins_now=True)
     storage = bootstrap.storage(config) if seconds is None else PatientStorage(config.ipfs_api, FETCH_SHARE * seconds)
     market, pool = bootstrap.chain_and_pool(config)
-    refuter = Refuter(market, pool, storage, scorer)
-    return Examiner(bootstrap.auditor(config, storage=storage, scorer=scorer, seconds=most), refuter)
+    auditor = bootstrap.auditor(config, storage=storage, scorer=scorer, seconds=most)
+    return Examiner(auditor, Refuter(market, pool, storage, scorer, is_late=auditor.is_late))
 
 
 def auditor_daemon(

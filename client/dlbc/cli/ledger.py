@@ -144,8 +144,8 @@ def _show(report: LedgerReport, depth: Depth, seconds: float) -> None:
     if report.unconfirmed:
         heights = ", ".join(str(each.height) for each in report.unconfirmed[:_LISTED])
         render.paragraph(
-            f"Signed by wallets that are contracts, which do not confirm it any more (the chain did when it took the "
-            f"claim): {len(report.unconfirmed)} blocks, among them {heights}."
+            "Signed by no key, but by wallets that are, or were, contracts and do not confirm it any more (the chain "
+            f"asked when it took the claim): {len(report.unconfirmed)} blocks, among them {heights}."
         )
     if depth and report.holds:
         _show_models(report, depth)

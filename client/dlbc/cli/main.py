@@ -13,6 +13,7 @@ import click
 
 from dlbc import __version__
 from dlbc.cli.options import LazyGroup, Settings
+from dlbc.cli.render import printable
 from dlbc.core.errors import ContractRefused, DlbcError, Usage
 
 COMMANDS = {
@@ -88,7 +89,7 @@ def _one_line(error: click.ClickException) -> str:
 
 def _report(error: DlbcError, as_json: bool) -> int:
     sentence = " ".join(str(error).split())
-    click.echo(f"error: {sentence}", err=True)
+    click.echo(f"error: {printable(sentence)}", err=True)
     if as_json:
         told: dict[str, object] = {
             "kind": type(error).__name__,

@@ -67,8 +67,11 @@ def size(count: int) -> str:
 
 
 def moment(timestamp: int) -> str:
-    """A unix time in UTC: "2026-11-22 21:42:16"; "-" for 0."""
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S") if timestamp else "-"
+    """A unix time in UTC: "2026-11-22 21:42:16"; "-" for 0; the number if no calendar has it."""
+    try:
+        return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S") if timestamp else "-"
+    except (ValueError, OverflowError, OSError):
+        return str(timestamp)
 
 
 def console(*, err: bool = False) -> Console:
@@ -122,7 +125,8 @@ def print_json(value: object) -> None:
     """One JSON object on stdout. Bytes become 0x-hex, enums their label, dataclasses objects with
     keys in camelCase, paths text.
     """
-    click.echo(json.dumps(value, default=_plain, ensure_ascii=False))
+    text = json.dumps(value, default=_plain, ensure_ascii=False)
+    click.echo(text.encode("utf-8", "backslashreplace").decode())  # what strangers wrote may have half a surrogate pair
 
 
 def _plain(value: Any) -> Any:

@@ -28,7 +28,7 @@ from scipy.optimize import linear_sum_assignment
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture, tensor_shapes
 from dlbc.core.errors import BadInput, VerificationFailed
-from dlbc.core.stream import turned_back
+from dlbc.core.stream import to_float32, turned_back
 from dlbc.core.symmetry import Layer, Segment, Symmetry, symmetry_of
 from dlbc.core.watermark import Weights
 
@@ -148,7 +148,7 @@ class _Pair:
         scale = _lengths(self._original.reshape(len(rows), -1), self._plain) / _positive(_lengths(rows, self._plain))
         rows = rows * (scale * self._signs)[:, None]
         restored = np.moveaxis(rows.reshape(self._original.shape), (0, 1), (self.layer.out_axis, self.layer.in_axis))
-        return np.ascontiguousarray(restored.reshape(self._shape), np.float32), cosine
+        return np.ascontiguousarray(to_float32(restored.reshape(self._shape))), cosine
 
     def _scaled(self, orders: Orders) -> Rows:
         """[out, in · rest]: the suspect's rows at length one, in its own order; columns as long as the original's."""

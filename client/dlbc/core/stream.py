@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 
+from dlbc.core.errors import BadInput
 from dlbc.core.layers import Architecture, tokens
 from dlbc.core.watermark import Weights
 
@@ -29,10 +30,16 @@ Values = NDArray[np.float64]
 
 
 def turned_back(suspect: Weights, original: Weights, architecture: Architecture) -> dict[str, NDArray[Any]]:
-    """The suspect with its MLP matrices in the original's stream; everything else is left as it was."""
+    """The suspect with its MLP matrices in the original's stream; everything else is left as it was.
+
+    Raises BadInput if no rotation can be told from their numbers.
+    """
     probes = np.random.Generator(np.random.Philox(_SEED)).random((PROBES, *tokens(architecture.input_shape)))
     theirs, ours = (activations(weights, architecture, probes) for weights in (suspect, original))
-    left, _, right = np.linalg.svd(theirs.T @ ours)
+    try:
+        left, _, right = np.linalg.svd(theirs.T @ ours)
+    except np.linalg.LinAlgError as error:
+        raise BadInput(f"alignment: expected streams that a rotation relates, found others ({error})") from error
     turn = left @ right
     turned = {name: np.asarray(tensor) for name, tensor in suspect.items()}
     for block in range(architecture.layers):
@@ -42,13 +49,13 @@ def turned_back(suspect: Weights, original: Weights, architecture: Architecture)
             np.asarray(weights[f"{prefix}.norm2.weight"], np.float64) for weights in (suspect, original)
         )
         safe = np.where(np.abs(scale_original) > 1e-3, scale_original, 1.0)
-        turned[f"{prefix}.up.weight"] = _to_float32((up * scale) @ turn / safe)
-        turned[f"{prefix}.down.weight"] = _to_float32(turn.T @ (down - down.mean(axis=0)))
+        turned[f"{prefix}.up.weight"] = to_float32((up * scale) @ turn / safe)
+        turned[f"{prefix}.down.weight"] = to_float32(turn.T @ (down - down.mean(axis=0)))
     return turned
 
 
-def _to_float32(values: Values) -> NDArray[np.float32]:
-    """What is too large becomes the largest: a suspect's scales are a stranger's numbers."""
+def to_float32(values: Values) -> NDArray[np.float32]:
+    """What is too large becomes the largest: scales, a suspect's or an original's, are a stranger's numbers."""
     most = float(np.finfo(np.float32).max)
     return np.clip(values, -most, most).astype(np.float32)
 

@@ -6,9 +6,14 @@ what was promised; nothing unchecked is ever returned or left under its final na
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
+import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from dlbc.core import seal
 from dlbc.core.cid import to_cid
@@ -28,6 +33,7 @@ from dlbc.core.types import Hash32, Locator
 from dlbc.ports import Dataset, Progress, Scorer, Storage, silent
 
 FETCH_SECONDS = 60.0
+_TRIES = 10
 
 
 def fetch_manifest(storage: Storage, posted: TaskPosted, *, timeout: float = FETCH_SECONDS) -> Manifest:
@@ -154,17 +160,76 @@ def fetch_test_set(
 
 
 def write_atomically(path: Path, chunks: Iterable[bytes]) -> None:
-    """Writes next to `path` and renames, so that a file under its name is always whole."""
+    """Writes next to `path` and renames, so that a file under its name is always whole.
+
+    What a killed process left there is written anew; while another one writes, this raises OSError.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    try:
-        partial.unlink(missing_ok=True)
-        with partial.open("xb") as file:  # never through a link that somebody left there
+    with _locked(partial) as file:
+        try:
             for chunk in chunks:
                 file.write(chunk)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+            file.flush()
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def _locked(partial: Path) -> BinaryIO:
+    """An empty file under this name that nobody else writes: never through a link that somebody left there."""
+    for _ in range(_TRIES):
+        try:
+            file, is_new = _opened(partial, os.O_CREAT | os.O_EXCL), True
+        except FileExistsError:
+            if not _is_usable(partial):
+                partial.unlink(missing_ok=True)
+                continue
+            try:
+                file, is_new = _opened(partial, os.O_NONBLOCK), False
+            except OSError as error:
+                if error.errno not in (errno.ELOOP, errno.ENOENT):
+                    raise
+                continue  # it has changed since
+        try:
+            if (is_new or _is_usable(partial)) and _is_ours(file, partial):
+                file.truncate()
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+    raise OSError(errno.EBUSY, "somebody else keeps changing what is there")
+
+
+def _opened(partial: Path, flags: int) -> BinaryIO:
+    return os.fdopen(os.open(partial, os.O_RDWR | os.O_NOFOLLOW | flags, 0o666), "r+b")
+
+
+def _is_usable(partial: Path) -> bool:
+    """A file of ours that has no other name."""
+    try:
+        there = partial.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(there.st_mode) and there.st_nlink == 1 and there.st_uid == os.geteuid()
+
+
+def _is_ours(file: BinaryIO, partial: Path) -> bool:
+    """Takes the lock. False: it is not, or no longer, what has this name. Raises OSError while somebody else has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OSError(errno.EBUSY, "another process writes it now") from error
+    except OSError:
+        pass  # a filesystem without locks
+    try:
+        named = partial.lstat()
+    except FileNotFoundError:
+        return False
+    there = os.fstat(file.fileno())
+    return (there.st_dev, there.st_ino) == (named.st_dev, named.st_ino)
 
 
 def file_sha256(path: Path) -> Hash32:

@@ -101,17 +101,18 @@ class AuditorDaemon:
     # ------------------------------------------------------------------ one task
 
     def _attend(self, task_id: TaskId, phase: PhaseInfo) -> None:
-        index = self.chain.task(task_id).round
+        task = self.chain.task(task_id)
+        index, bounty = task.round, task.bounty_wei
         round_ = self.chain.round(task_id, index)
         if phase.phase is Phase.REVEALING:
             if phase.due or self.chain.released(task_id, index) is None:
                 return
-            found = self.queue.want(Subject(task_id, index, ZERO_ADDRESS), phase.ends_at)
+            found = self.queue.want(Subject(task_id, index, ZERO_ADDRESS), phase.ends_at, bounty)
             if found is not None:
                 self._impeach(found)
         elif phase.phase is Phase.CHALLENGE:
             subject = Subject(task_id, index, round_.leader)
-            found = self.queue.want(subject, Timestamp(max(round_.challenge_end, phase.ends_at)))
+            found = self.queue.want(subject, Timestamp(max(round_.challenge_end, phase.ends_at)), bounty)
             if found is not None and self._was_shown(found):
                 self.queue.forget(task_id)  # what was withheld may prove the claim false
             elif found is not None:
@@ -120,9 +121,9 @@ class AuditorDaemon:
                     self._demand(found, round_)
                     self._dispute(found, round_)
         else:
-            self._prepare_ballot(task_id)
+            self._prepare_ballot(task_id, bounty)
 
-    def _prepare_ballot(self, task_id: TaskId) -> None:
+    def _prepare_ballot(self, task_id: TaskId, bounty: Wei) -> None:
         """While ballots are cast the vote needs an examination, which a daemon that starts now does not have."""
         me = self.voter.keys.address
         for view in read_cases(self.chain, self.pool, task_id):
@@ -130,7 +131,7 @@ class AuditorDaemon:
                 continue
             if self._has_ballot(view) or self.pool.lock_for(view.case_id, me) == 0:
                 continue
-            if self.queue.want(_subject(view), view.commit_end) is not None:
+            if self.queue.want(_subject(view), view.commit_end, bounty) is not None:
                 self._own.add(task_id)
 
     # ------------------------------------------------------------------ what is done about it
@@ -283,12 +284,13 @@ class AuditorDaemon:
         """What goes wrong with one task must not keep the others waiting."""
         try:
             step()
-        except (ContractRefused, Refused, NotFound, Unavailable) as error:
-            self.report("refused", task_id=task_id, reason=str(error))
         except DlbcError as error:
             if error.retryable:
                 self._tried = {(what, subject) for what, subject in self._tried if subject.task_id != task_id}
-            self.report("failed", task_id=task_id, do="audit", reason=str(error))
+            if isinstance(error, (ContractRefused, Refused, NotFound, Unavailable)):
+                self.report("refused", task_id=task_id, reason=str(error))
+            else:
+                self.report("failed", task_id=task_id, do="audit", reason=str(error))
 
 
 def _subject(view: CaseView) -> Subject:

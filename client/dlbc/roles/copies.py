@@ -16,7 +16,7 @@ from functools import cached_property
 from dlbc.core import alignment, copying, watermark
 from dlbc.core.architecture import Architecture, flops_per_sample, parameters
 from dlbc.core.copying import Place, Reading, Slot, Standing
-from dlbc.core.errors import BadInput, ChainUnreachable, DlbcError, StorageUnreachable
+from dlbc.core.errors import BadInput, ChainUnreachable, DlbcError, StorageUnreachable, VerificationFailed
 from dlbc.core.events import ClaimRevealed
 from dlbc.core.types import ZERO_ADDRESS, ZERO_HASH, Hash32, TaskId
 from dlbc.core.watermark import Weights
@@ -28,6 +28,8 @@ ALIGN_LIMIT = 16
 ORIGINAL_SECONDS = 20.0
 ANCESTORS_READ = 16
 """Of a declared line of parents, so many are searched for a mark that the suspect may have from them."""
+NOT_ALIGNED = (BadInput, VerificationFailed)
+"""Layers too large, or numbers that lead nowhere: one stranger's original must not end the audit of another's claim."""
 _TRIES = 4
 _KEPT = 2
 
@@ -265,7 +267,7 @@ class CopySearch:
                 continue
             ancestor = Suspect(parent.weights, suspect.architecture)
             readings = list(copying.blind(parent.weights, [reading.slot], self.payload, lambda _: None))
-            with suppress(BadInput):  # layers too large to align: then only blind
+            with suppress(*NOT_ALIGNED):  # then only blind
                 readings += self.read_aligned(ancestor, original, [reading.slot])
             if any(found.is_found for found in readings):
                 return True
@@ -299,8 +301,8 @@ class CopySearch:
             elif original.model.manifest.architecture == suspect.architecture:
                 try:
                     readings = self.read_aligned(suspect, original.weights, by_place[place])
-                except BadInput:
-                    continue  # its layers are too large: not looked at
+                except NOT_ALIGNED:
+                    continue  # not looked at
                 judged = [self._judged(reading, suspect) for reading in readings]
                 marks += judged
                 aligned.add(place)

@@ -1,4 +1,8 @@
-"""What an auditor daemon wants to know, looked into one by one, the most urgent first, and remembered."""
+"""What an auditor daemon wants to know, looked into one by one, and remembered.
+
+The largest bounty first, of equal ones the most urgent: an examination takes as long as strangers let it, and who posts
+tasks of a wei, and serves their models slowly, must not keep auditors from a claim that is worth a lie.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from dataclasses import dataclass, field
 from dlbc.core.errors import DlbcError, LimitReached
 from dlbc.core.examination import Examination, Subject, examination_from_record, examination_to_json
 from dlbc.core.report import LIMITS, Check
-from dlbc.core.types import TaskId, Timestamp, Verdict
+from dlbc.core.types import TaskId, Timestamp, Verdict, Wei
 from dlbc.ports import Examinations, Examining, Journal
 from dlbc.roles.loop import Report, unheard
 
@@ -27,8 +31,8 @@ class ExaminationQueue:
     journal: Journal
     examinations: Examinations
     report: Report = unheard
-    _wanted: dict[Subject, Timestamp] = field(default_factory=dict)
-    """Until when it is of use."""
+    _wanted: dict[Subject, tuple[Timestamp, Wei]] = field(default_factory=dict)
+    """Until when it is of use, and the bounty that hangs on it."""
     _found: dict[Subject, Examination] = field(default_factory=dict)
     _absences: dict[Subject, int] = field(default_factory=dict)
     _breaks: dict[Subject, int] = field(default_factory=dict)
@@ -49,24 +53,24 @@ class ExaminationQueue:
             return None
         return found
 
-    def want(self, subject: Subject, until: Timestamp) -> Examination | None:
+    def want(self, subject: Subject, until: Timestamp, bounty_wei: Wei) -> Examination | None:
         """What is known; if it is not enough, it is looked into before `until`. Holds until the next `step`."""
         found = self.known(subject)
         if found is None:
-            self._wanted[subject] = until
+            self._wanted[subject] = until, bounty_wei
         return found
 
     def step(self, now: Timestamp) -> None:
-        """Takes in what has come, and begins with the most urgent of what is wanted if nothing runs."""
+        """Takes in what has come, and begins with the first of what is wanted if nothing runs."""
         self._gather(now)
         due = [
-            (until, subject)
-            for subject, until in self._wanted.items()
+            (-bounty_wei, until, subject.key, subject)
+            for subject, (until, bounty_wei) in self._wanted.items()
             if self.known(subject) is None and self._not_before.get(subject, 0) <= now < until
         ]
         self._wanted.clear()
         if self._running is None and due:
-            _, subject = min(due, key=lambda one: (one[0], one[1].key))
+            *_, subject = min(due)
             self.report("examination_started", task_id=subject.task_id, about=about(subject))
             self._running = subject, self.examinations.start(subject.task_id, test_set=subject.is_test_set)
 

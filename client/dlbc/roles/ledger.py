@@ -46,7 +46,7 @@ class Finding:
     task_id: TaskId
     round: int
     failed: tuple[Check, ...] = ()
-    missing: str = ""  # what nobody serves now
+    missing: str = ""  # what nobody serves, or confirms, now
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class LedgerReport:
     wrong: list[Finding] = field(default_factory=list)
     elsewhere: list[Check] = field(default_factory=list)  # failed, of no block
     unconfirmed: list[Finding] = field(default_factory=list)
-    """Signatures of contracts that do not confirm them any more; the chain did when they were revealed."""
+    """Signatures that nobody confirms any more, `missing` says why; the chain asked when they were revealed."""
     missing: list[Finding] = field(default_factory=list)
     models: int = 0  # looked at in this run
     depths: Counter[Depth] = field(default_factory=Counter)  # of all blocks, after this run
@@ -143,7 +143,11 @@ class LedgerVerifier:
                 self._report.wrong.append(Finding(header.height, header.task_id, header.round, tuple(failed)))
 
     def _check_signature(self, failed: list[Check], settled: Settled) -> None:
-        """By the miner's key; else by its own word, if it is a contract (ERC-1271), which may have changed since."""
+        """By the miner's key; else by its own word, if it is a contract (ERC-1271), which may have changed since.
+
+        It may even be gone: code of an account can be taken back (EIP-7702, or a contract that ends itself). The chain
+        asked when it took the claim; by taking its word back nobody must break the ledger for everybody.
+        """
         self._report.done[SIGNATURE] += 1
         header, claim, digest = settled.header, settled.claim, settled.digest
         if claim is None or digest is None:
@@ -156,10 +160,11 @@ class LedgerVerifier:
         if found == claim.proof.miner:
             return
         answer = self.log.confirms(claim)
-        if answer is None:
-            failed.append(Check(SIGNATURE, False, claim.proof.miner, found))
-        elif not answer:
-            self._report.unconfirmed.append(Finding(header.height, header.task_id, header.round))
+        if answer:
+            return
+        why = f"not signed by the key of {claim.proof.miner} ({found}), "
+        why += "and there is no contract now" if answer is None else "and its contract does not confirm it now"
+        self._report.unconfirmed.append(Finding(header.height, header.task_id, header.round, missing=why))
 
     def _check_head(self, head: tuple[int, Hash32, int], memory: Memory, state: LedgerState) -> None:
         """`head` was read before the log, which may have grown since: all that it tells must be there."""

@@ -13,11 +13,12 @@ from dlbc.ports import Storage
 from dlbc.roles.auditor import Auditor
 from dlbc.roles.marks import check_own_mark
 from dlbc.roles.models import Models
+from dlbc.roles.record_checks import SIGNED_OFF_CHAIN, SIGNED_ON_CHAIN
 
-FOR_WANT_OF_BYTES = frozenset(
-    {"manifest bytes", "sealed bytes", "test set bytes", "predictions root", "score", "watermark"}
-)
-"""Checks of an audit that fail when nobody serves what they need, or this machine can't hold it."""
+FOR_WANT_OF_THEM = frozenset({"score", "watermark"})
+"""Checks of an audit that fail where there is nothing to compute them from: what is missing has failed before."""
+OF_THE_CHAIN = frozenset({SIGNED_ON_CHAIN, SIGNED_OFF_CHAIN})
+"""The ledger's own verification has told of them: a wallet that is a contract may change its mind, for no fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,19 @@ class ModelLook:
         return Looked(Depth.CHAIN if failed else Depth.MODEL, failed)
 
     def _audit(self, task_id: TaskId, index: int) -> Looked:
+        """What nobody serves, or this machine can't hold, excuses what fails for want of that, and nothing else: many
+        an audit asks for originals that are gone, of models that have nothing to do with this one.
+        """
         noting = _Noting(self._auditor.storage)
         report = replace(self._auditor, storage=cast("Storage", noting)).audit(task_id, index)
-        failed = tuple(check for check in report.checks if not check.ok)
+        failed = [check for check in report.checks if not check.ok and check.name not in OF_THE_CHAIN]
         if not failed:
             return Looked(Depth.SCORE)
-        missing = noting.missing or next((check.found for check in failed if check.name == LIMITS), "")
-        excused = {LIMITS, *FOR_WANT_OF_BYTES} if missing else set()
-        wrong = tuple(check for check in failed if check.name not in excused)
-        return Looked(Depth.MODEL, wrong, "" if wrong else missing)
+        wanting = [check for check in failed if check.name == LIMITS or check.found in noting.missing]
+        excused = {id(check) for check in wanting}
+        excused |= {id(check) for check in failed if wanting and check.name in FOR_WANT_OF_THEM}
+        wrong = tuple(check for check in failed if id(check) not in excused)
+        return Looked(Depth.MODEL, wrong, "" if wrong else wanting[0].found)
 
 
 class _Noting:
@@ -76,11 +81,11 @@ class _Noting:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self.missing = ""
+        self.missing: set[str] = set()
 
     def fetch(self, locator: Locator, *, max_bytes: int, timeout: float = 60.0) -> bytes:
         try:
             return self._storage.fetch(locator, max_bytes=max_bytes, timeout=timeout)
         except (Unavailable, Garbled) as error:
-            self.missing = str(error)
+            self.missing.add(str(error))
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from dlbc.core.units import format_amount
 from dlbc.ports import Chain, Pool, Progress, Scorer, Storage, silent
 from dlbc.roles.artifacts import FETCH_SECONDS, fetch_manifest, fetch_test_set
 from dlbc.roles.cases import account_of
+from dlbc.roles.copies import never
 from dlbc.roles.loop import Report, unheard
 from dlbc.roles.outcome import Agree, Outcome, agreed, not_now
 
@@ -63,6 +64,8 @@ class Refuter:
     agree: Agree = agreed
     progress: Progress = silent
     fetch_seconds: float = FETCH_SECONDS
+    is_late: Callable[[], bool] = never
+    """From then on no more claims are looked at: a thousand of them must not cost what is known of the leader's."""
 
     def refute(self, task_id: TaskId) -> Refuted:
         """Strikes every claim of the current round that is provably false. Needs no bond."""
@@ -97,7 +100,7 @@ class Refuter:
         return Refuted(tuple(findings), tuple(struck), tuple(receipts), Wei(earned))
 
     def find(self, task_id: TaskId) -> list[Finding]:
-        """What each unstruck, qualifying claim of the current round says of itself. Changes nothing.
+        """What each unstruck, qualifying claim of the round says of itself, the leader first. Changes nothing.
 
         Raises Refused before the release or after the task's end, VerificationFailed if the test set is a false one.
         """
@@ -115,11 +118,15 @@ class Refuter:
         committed = self.chain.round(task_id, task.round).test_commitment
         test = fetch_test_set(self.storage, self.trainer, manifest, released, committed, timeout=self.fetch_seconds)
         shown = self.pool.shown(task_id, task.round)
-        claims = [event for event in self.chain.reveals(task_id, task.round) if self._may_be_struck(event)]
-        findings = []
+        leader = self.chain.round(task_id, task.round).leader
+        claims = sorted(self.chain.reveals(task_id, task.round), key=lambda event: event.proof.miner != leader)
+        findings: list[Finding] = []
         for done, claim in enumerate(claims):
+            if self.is_late():
+                break
             self.progress(f"refuting in task {task_id}", done, len(claims))
-            findings.append(self._look(claim, released.test_set, test.y, shown))
+            if self._may_be_struck(claim):
+                findings.append(self._look(claim, released.test_set, test.y, shown))
         self.progress(f"refuting in task {task_id}", len(claims), len(claims))
         return findings
 

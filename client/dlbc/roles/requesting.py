@@ -150,9 +150,18 @@ class RequesterDaemon:
         for task_id, terms_hash in sorted(posted.items()):
             if known.get(task_id) != terms_hash:
                 self._follow(task_id, terms_hash)
-        for task_id in set(self.followed) - set(posted):
-            del self.followed[task_id]  # of a block that is no more
+        for task_id in sorted(set(self.followed) - set(posted)):
+            if not self._is_there(self.followed[task_id]):
+                del self.followed[task_id]  # of a block that is no more
         self._is_listed = True
+
+    def _is_there(self, followed: Followed) -> bool:
+        """As the contract says: a log that a node tells only a part of must cost no bond."""
+        try:
+            task = self.chain.task(followed.task_id)
+        except NotFound:
+            return False
+        return (task.requester, task.terms_hash) == (self.requester.keys.address, followed.terms_hash)
 
     def _follow(self, task_id: TaskId, terms_hash: Hash32 | None = None) -> None:
         """If it is this account's, and wanted."""

@@ -82,7 +82,9 @@ class Outbox:
     # ------------------------------------------------------------------ inside
 
     def _enqueue(self, notice_id: str, document: Mapping[str, Any], left: set[str]) -> None:
-        self._documents[notice_id] = json.dumps(document, sort_keys=True, ensure_ascii=False).encode()
+        text = json.dumps(document, sort_keys=True, ensure_ascii=False)
+        # Half of a surrogate pair, out of a node's words: UTF-8 has none, and an error here would come at every start.
+        self._documents[notice_id] = text.encode("utf-8", "backslashreplace")
         self._kinds[notice_id] = str(document["kind"])
         self._left[notice_id] = left
         for name in left:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostile import files, limits, manifests, predictions, releases, sealed, weights
+from hostile import events, files, limits, manifests, originals, predictions, releases, sealed, weights
 from hostile.case import Case
 
 LEAST = 200
@@ -17,6 +17,8 @@ def cases() -> list[Case]:
         *sealed.cases(),
         *weights.cases(),
         *predictions.cases(),
+        *originals.cases(),
+        *events.cases(),
         *limits.cases(),
     ]
     assert len({case.id for case in found}) == len(found) >= LEAST

@@ -157,12 +157,12 @@ class Entry:
 
 
 class Play:
-    """One task of one stranger."""
+    """One task of one stranger; `beside`: on the market of another play. `who` commits in it."""
 
-    def __init__(self, folder: Path, task: Task) -> None:
-        self.world = World(folder)
+    def __init__(self, folder: Path, task: Task, beside: Play | None = None, who: str = "miner") -> None:
+        self.world = World(folder) if beside is None else beside.world
         self.storage = MemoryStorage(self.world.network)
-        self.task = task
+        self.task, self.keys = task, _miner() if who == "miner" else account(who)
         self.test_set: TestSet
         self.task_id = self._post()
 
@@ -220,14 +220,15 @@ class Play:
                 return f"{verdict} | {told.get('why') or told.get('reason') or ''}"
         return f"nothing | {self.world.events}"
 
-    def release(self) -> None:
-        """The test set is out."""
-        self.world.market.move_to_end_of_phase(self.task_id)
+    def release(self, *, moves: bool = True) -> None:
+        """The test set is out; moves: after the time has come."""
+        if moves:
+            self.world.market.move_to_end_of_phase(self.task_id)
         FakeChain(self.world.market, _requester().address).release(self.task_id, self.test_set, TEST_KEY)
 
     def examine_test_set(self, scorer: Scorer) -> str:
         """What an auditor's ballot would say of the released test set."""
-        self._commit(Entry())  # without a commit there is no round to release
+        self.commit(Entry())  # without a commit there is no round to release
         self.release()
         return said(self.examiner(scorer).examine(self.task_id, test_set=True))
 
@@ -235,10 +236,20 @@ class Play:
 
     def examine(self, entry: Entry, scorer: Scorer) -> str:
         """What an auditor's ballot would say of a claim that leads and was opened."""
-        proof = self._commit(entry)
-        self.release()
-        self._reveal(entry, proof)
+        self.open(entry)
+        return self.said_of_its_claim(scorer)
+
+    def said_of_its_claim(self, scorer: Scorer) -> str:
+        """What an auditor's ballot would say of the leader that has opened."""
         return said(self.examiner(scorer).examine(self.task_id))
+
+    def open(self, entry: Entry) -> None:
+        """A claim that leads and is opened, with nobody beside it."""
+        proof = self.commit(entry)
+        self.release()
+        claim = self.reveal(entry, proof)
+        self.world.market.move_to_end_of_phase(self.task_id)
+        self.open_claim(proof, claim)
 
     def examiner(self, scorer: Scorer) -> Examiner:
         """As `dlbc auditor examine` makes it."""
@@ -246,26 +257,28 @@ class Play:
         refuter = Refuter(world.onlooker, FakePool(world.pool_state, None), storage, scorer)
         return Examiner(Auditor(world.onlooker, storage, scorer, recover_signer), refuter)
 
-    def _commit(self, entry: Entry) -> TrainingProof:
+    def commit(self, entry: Entry) -> TrainingProof:
+        """What is committed to."""
         model = honest_model() if entry.model is None else entry.model
         sealed = entry.sealed(Sealed(model, SEAL_KEY)).store(self.storage)
         proof = TrainingProof(
             task_id=self.task_id,
             round=0,
-            miner=_miner().address,
+            miner=self.keys.address,
             model_hash=entry.model_hash or sha256(model),
             sealed_model=sealed,
             seal_key_hash=proofs.key_hash(SEAL_KEY),
             watermark_root=proofs.slot_root(SLOT_KEYS),
             parent_model=entry.parent,
         )
-        chain = FakeChain(self.world.market, _miner().address)
+        chain = FakeChain(self.world.market, self.keys.address)
         commitment = proofs.commitment(proofs.proof_digest(proof, CHAIN_ID, MARKET), SALT)
         deposit = chain.task(self.task_id).deposit_wei
         chain.commit(self.task_id, 0, chain.task(self.task_id).terms_hash, commitment, Locator(ZERO_HASH), deposit)
         return proof
 
-    def _reveal(self, entry: Entry, proof: TrainingProof) -> None:
+    def reveal(self, entry: Entry, proof: TrainingProof) -> Claim:
+        """What is claimed."""
         labels = samples()[1].y if self.task.labels is None else np.asarray(self.task.labels)
         predictions = labels if entry.predictions is None else np.asarray(entry.predictions)
         scores = top1_scores(predictions, labels) if entry.scores is None else np.asarray(entry.scores)
@@ -276,10 +289,14 @@ class Play:
         if not entry.serves_predictions:
             self.storage.lose(locator)
         claim = Claim(tree.total, tree.root(len(labels)), locator)
-        chain = FakeChain(self.world.market, _miner().address)
-        signature = _miner().sign_typed(proofs.score_claim_typed_data(digest, claim, CHAIN_ID, MARKET))
+        chain = FakeChain(self.world.market, self.keys.address)
+        signature = self.keys.sign_typed(proofs.score_claim_typed_data(digest, claim, CHAIN_ID, MARKET))
         chain.reveal(proof, SALT, claim, tree.h_top, signature)
-        self.world.market.move_to_end_of_phase(self.task_id)
+        return claim
+
+    def open_claim(self, proof: TrainingProof, claim: Claim) -> None:
+        """The model is public."""
+        chain = FakeChain(self.world.market, self.keys.address)
         chain.open(proof, claim, SEAL_KEY, SLOT_KEYS[0], proofs.slot_path(SLOT_KEYS, 0))
 
 
@@ -302,9 +319,9 @@ class Stage:
         place.mkdir(parents=True)
         return place
 
-    def play(self, task: Task | None = None) -> Play:
-        """A task on a market of its own."""
-        return Play(self.place(), task or Task())
+    def play(self, task: Task | None = None, beside: Play | None = None, who: str = "miner") -> Play:
+        """A task on a market of its own, or beside another play's."""
+        return Play(self.place(), task or Task(), beside, who)
 
     def close(self) -> None:
         """The scoring process ends."""

@@ -171,7 +171,7 @@ class IpfsStorage:
             raise Unavailable(f"{failed} (IPFS API {self._api})") from error
         except (ipfshttpclient.exceptions.Error, requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise Unavailable(f"{failed}: {_told(error)} (IPFS API {self._api})") from error
-        except (KeyError, TypeError, ValueError, AssertionError) as error:
+        except (LookupError, TypeError, ValueError, AssertionError, AttributeError, RecursionError) as error:
             raise Unavailable(
                 f"{failed}: the answer is not Kubo's ({type(error).__name__}; IPFS API {self._api})"
             ) from error
@@ -258,4 +258,6 @@ def _node_timeout(seconds: float) -> dict[str, str]:
 
 
 def _told(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """A node's words, without what could steer a terminal or is no text."""
+    words = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split())[:200])
+    return words or type(error).__name__

@@ -14,7 +14,7 @@ from dlbc.adapters.chain.transactions import Sending
 from dlbc.adapters.chain.web3_chain import Web3Chain
 from dlbc.config import Config
 from dlbc.core.errors import BadInput, ChainUnreachable, ContractRefused, Refused, TryLater, VerificationFailed
-from dlbc.core.types import Address, Locator, TaskId, Wei
+from dlbc.core.types import Address, Hash32, Locator, TaskId, Wei
 from eth_abi import abi as eth_abi
 from play import FIRST_MINER, REQUESTER, Play, account, secret
 from proxy import Drip, Forward, Lost, Proxy, Raw, Refusal, once
@@ -574,3 +574,30 @@ def test_any_command__endpoint_of_another_chain__refused_before_anything_is_sign
     config = Config(home=Path(), rpc_url=play.anvil.url, market=play.deployment.market, chain_id=1)
     with pytest.raises(Refused, match="is chain 31337, expected is chain 1"):
         bootstrap.chain(config).task_count()
+
+
+@pytest.mark.parametrize("message", ["out of gas", "invalid opcode: INVALID", "execution aborted (timeout = 5s)"])
+def test_wallet__only_its_own_calls_fail__is_a_no(play: Play, node: Proxy, message: str) -> None:
+    """Nodes tell of a contract that breaks off as of faults of their own: everything else still works."""
+    wallet, connection = account(FIRST_MINER).address, through(node, play).connection
+
+    def refuse(params: list[Any], forward: Forward) -> Any:
+        if params[0]["to"] == wallet:
+            raise Refusal(message)
+        return forward()
+
+    node.rules["eth_call"] = refuse
+    assert not connection.is_accepted(wallet, Hash32(secret("digest")), b"signature")
+
+
+def test_wallet__the_node_calls_nothing__is_the_nodes_fault(play: Play, node: Proxy) -> None:
+    """A node that is over its limits proves nothing against a wallet: it is asked again later."""
+    wallet, connection = account(FIRST_MINER).address, through(node, play).connection
+    assert connection.chain_id == 31337
+
+    def refuse(params: list[Any], forward: Forward) -> Any:
+        raise Refusal("rate limit exceeded")
+
+    node.rules["eth_call"] = refuse
+    with pytest.raises(ChainUnreachable, match="refused isValidSignature"):
+        connection.is_accepted(wallet, Hash32(secret("digest")), b"signature")

@@ -16,7 +16,7 @@ from dlbc.core.events import LedgerEvent, TaskPosted
 from dlbc.core.ledger_memory import Depth
 from dlbc.core.types import TaskId
 from dlbc.ports import LedgerLog
-from dlbc.roles.ledger import SIGNATURE, LedgerVerifier
+from dlbc.roles.ledger import LedgerVerifier
 from fakes.ledger_log import FakeLedgerLog
 from pair import Pair, RandomPlay, likely
 from play import DISPUTER, FIRST_MINER, Play, Work
@@ -27,6 +27,16 @@ pytestmark = pytest.mark.contract
 YES_TO_ALL = "0x631626ba7e60e01b60005260206000f3"
 """Code of a wallet that accepts every signature (ERC-1271)."""
 NO_TO_ALL = "0x60206000f3"
+HOSTILE_WALLETS = {
+    "reverts": "0x60006000fd",
+    "invalid instruction": "0xfe",
+    "endless loop": "0x5b600056",
+    "stack that is empty": "0x50",
+    "jump to nowhere": "0x600056",
+    "a gigabyte of memory": "0x6001633b9aca0052",
+    "an answer of a megabyte": "0x620f42406000f3",
+    "writes where it may only read": "0x600160005500",
+}
 
 
 @pytest.fixture
@@ -121,7 +131,7 @@ def test_ledger__chain_is_reorganised_between_two_runs__rolls_back_and_verifies_
 
 
 def test_ledger__wallet_is_a_contract__is_asked_by_its_code(play: Play) -> None:
-    """Yes holds; a changed mind is told and holds; a signature of nobody does not."""
+    """Yes holds; a changed mind and code that was taken back are told, and hold."""
     task_id = TaskId(play.post().task_id or 0)
     work = play.work(task_id, FIRST_MINER, 350)
     play.commit(work)
@@ -141,4 +151,21 @@ def test_ledger__wallet_is_a_contract__is_asked_by_its_code(play: Play) -> None:
     assert (report.holds, [each.height for each in report.unconfirmed]) == (True, [0])
     play.anvil.rpc(*set_code, "0x")
     report = verifier(log).verify()
-    assert (report.holds, set(report.failed)) == (False, {SIGNATURE})
+    assert (report.holds, [each.height for each in report.unconfirmed]) == (True, [0])
+    assert "there is no contract now" in report.unconfirmed[0].missing
+
+
+@pytest.mark.parametrize("code", HOSTILE_WALLETS.values(), ids=HOSTILE_WALLETS)
+def test_claim__wallet_breaks_off_when_it_is_asked__is_a_no_and_ends_no_audit(play: Play, code: str) -> None:
+    """It said yes to the reveal; from then on it runs out of gas, or into an invalid instruction, on purpose."""
+    task_id = TaskId(play.post().task_id or 0)
+    work = play.work(task_id, FIRST_MINER, 350)
+    play.commit(work)
+    play.release(task_id)
+    set_code = "anvil_setCode", work.proof.miner
+    play.anvil.rpc(*set_code, YES_TO_ALL)
+    anybody, signature = play.chain(DISPUTER), b"only its contract accepts this"
+    anybody.reveal(work.proof, work.salt, work.claim, work.h_top, signature)
+    assert anybody.verify_proof(work.proof, work.claim, signature)
+    play.anvil.rpc(*set_code, code)
+    assert not anybody.verify_proof(work.proof, work.claim, signature)

@@ -91,6 +91,17 @@ def test_run__an_error_of_ours__is_one_line_and_its_exit_code(
     assert capsys.readouterr() == ("", "error: no\n")
 
 
+def test_run__an_error_with_a_strangers_words__can_not_steer_the_terminal(
+    probe: Callable[[Action], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever forgot to clean them: this is the last place."""
+    probe(raising(Unavailable("the node says \x1b]0;owned\x07 \u202e \ud800")))
+
+    assert main.run(["probe"]) == 3
+
+    assert not {"\x1b", "\x07", "\u202e", "\ud800"} & set(capsys.readouterr().err)
+
+
 def test_run__an_error_with_json__is_told_as_json_too(
     probe: Callable[[Action], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,6 +98,12 @@ def test_print_json__our_types__one_line_of_json(capsys: pytest.CaptureFixture[s
     }
 
 
+def test_print_json__half_a_surrogate_pair__is_json_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a stranger wrote must not cost the verdict that it stands in."""
+    render.print_json({"found": "a name: \ud800"})
+    assert json.loads(capsys.readouterr().out) == {"found": "a name: \ud800"}
+
+
 def test_print_json__something_else__is_a_mistake_of_ours() -> None:
     """Nothing is turned into text silently."""
     with pytest.raises(TypeError, match="object has no JSON form"):

@@ -55,6 +55,15 @@ def test_event__on_a_terminal__moments_and_money_as_people_read_them() -> None:
     assert stream.getvalue() == "12:00:00 paid  wei=1.08ether ends_at=12:00:00 until=-\n"
 
 
+def test_event__on_a_terminal__a_moment_that_no_calendar_has_is_a_number() -> None:
+    """A chain's clock has 40 bits, a calendar 10,000 years."""
+    stream = io.StringIO()
+
+    log_to(stream, terminal=True)("phase", ends_at=2**40 - 1)
+
+    assert stream.getvalue() == "12:00:00 phase  ends_at=1099511627775\n"
+
+
 @pytest.mark.parametrize(
     "name",
     ["key", "test_key", "seal_key", "slot_keys", "salt", "password", "private_key", "seed", "signature", "mnemonic"],

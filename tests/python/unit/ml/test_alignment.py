@@ -181,6 +181,25 @@ def test_align__extreme_weights__are_answered(family: str, value: float) -> None
     assert abs(strength(aligned.weights)) < 6
 
 
+@pytest.mark.parametrize("value", [3e38, 1e-45])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_align__original_is_extreme__an_honest_suspect_stays_finite(family: str, value: float) -> None:
+    """Whoever opens such a model once is compared with everybody that comes later."""
+    architecture = FAMILIES[family]
+    random = np.random.default_rng(5)
+    poison = {
+        name: np.abs(tensor) + np.float32(value)
+        if "running_var" in name
+        else (np.sign(random.standard_normal(tensor.shape)) * value).astype(np.float32)
+        for name, tensor in lively(architecture, 2).items()
+    }
+
+    aligned = align(lively(architecture, 1), poison, architecture)
+
+    assert all(np.isfinite(tensor).all() for tensor in aligned.weights.values())
+    assert abs(strength(aligned.weights)) < 6
+
+
 def test_align__layer_too_wide_for_an_auditors_memory__is_refused_unread() -> None:
     """The cosines of 100,000 units with each other would take 80 GB; the task's author may have meant that."""
     architecture = Architecture("mlp", (4,), 2, (100_000,))

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 from disputed import ETHER, Liar, flip_one_prediction, opened_lie
-from dlbc.core.errors import LimitReached
-from dlbc.core.examination import Examination
+from dlbc.core.errors import LimitReached, Unavailable
+from dlbc.core.examination import Examination, Subject
 from dlbc.core.report import LIMITS
-from dlbc.core.types import Ground, Phase, Reason, Ruling, TaskId, Verdict
+from dlbc.core.types import Ground, Locator, Phase, Reason, Ruling, TaskId, Timestamp, Verdict, Wei
 from dlbc.ports import Examining
 from dlbc.roles.auditing import MONEY_SECONDS, AuditorDaemon
-from dlbc.roles.examination_queue import AGAIN_SECONDS
+from dlbc.roles.examination_queue import AGAIN_SECONDS, ExaminationQueue
+from fakes.journal import MemoryJournal
 from fakes.keys import account
+from fakes.storage import MemoryStorage
 from fakes.world import Crash, InProcess, OneLook, Steps, World
 
 pytestmark = pytest.mark.unit
@@ -275,6 +277,37 @@ def test_daemon__several_claims__begins_with_the_one_whose_time_ends_first(tmp_p
     auditor = world.audit_daemon("one", examinations=examinations)
     auditor.tick()
     assert examinations.started == [(first, False)]
+
+
+def test_queue__sham_tasks_that_end_sooner__wait_for_the_claim_that_is_worth_a_lie(tmp_path: Path) -> None:
+    """Whoever serves the models of penny tasks slowly keeps auditors busy with those at most."""
+    world = World(tmp_path)
+    examinations = InProcess(world.examiner())
+    queue = ExaminationQueue(MemoryJournal(), examinations)
+    task_id = in_challenge(world, world.miner())
+    worthy = Subject(task_id, 0, account("miner").address)
+    for number in range(5):
+        queue.want(Subject(TaskId(90 + number), 0, worthy.account), Timestamp(50 + number), Wei(1))
+    queue.want(worthy, Timestamp(10_000), Wei(ETHER))
+    queue.step(Timestamp(1))
+    assert examinations.started == [(task_id, False)]
+
+
+def test_daemon__node_does_not_take_the_evidence__disputes_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An IPFS node's bad moment must not leave a false claim alone."""
+    world, task_id = opened_lie(tmp_path, "one")
+    failures, add = iter([True]), MemoryStorage.add
+
+    def moody(self: MemoryStorage, data: bytes) -> Locator:
+        if next(failures, False):
+            raise Unavailable("the node did not take the bytes: no space left on device")
+        return add(self, data)
+
+    monkeypatch.setattr(MemoryStorage, "add", moody)
+    look(world.audit_daemon("one"), 8)
+    assert [filing.filer for filing in world.pool.filings(task_id)] == [account("one").address]
 
 
 def test_daemon__liar_and_an_auditor_without_stake__dispute_is_filed_all_the_same(tmp_path: Path) -> None:

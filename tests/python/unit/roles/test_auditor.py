@@ -22,6 +22,7 @@ from dlbc.roles import entry_scoring, entry_training
 from dlbc.roles.auditor import Auditor, AuditReport
 from dlbc.roles.copies import CopySearch
 from dlbc.roles.detecting import Detector
+from fakes.chain import FakeChain
 from fakes.keys import account
 from fakes.storage import MemoryStorage
 from fakes.trainer import FakeHandle, FakeTrainer
@@ -72,6 +73,18 @@ def test_audit__honest_settled_task__passes_every_named_check(world: World, sett
         "difficulty",
         "best qualifying claim",
     } <= {check.name for check in report.checks}
+
+
+def test_audit__miner_is_a_contract__its_word_counts(
+    world: World, settled: TaskId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No key has signed: what the contract confirms holds (ERC-1271), what it denies does not."""
+    claims = world.market.revealed[settled, 0]
+    claims[:] = [replace(event, signature=b"only its contract accepts this") for event in claims]
+    monkeypatch.setattr(FakeChain, "verify_proof", lambda *_: True)
+    assert failing(world.auditor().audit(settled)) == set()
+    monkeypatch.setattr(FakeChain, "verify_proof", lambda *_: False)
+    assert failing(world.auditor().audit(settled)) == {"signature (contract)", "signature (off chain)"}
 
 
 def test_audit__opened_but_not_settled__audits_the_leader(world: World) -> None:

@@ -10,6 +10,7 @@ import pytest
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture
 from dlbc.core.copying import Standing
+from dlbc.core.errors import VerificationFailed
 from dlbc.core.events import ModelOpened, SlotRevealed
 from dlbc.core.grounds import grounds_of
 from dlbc.core.hashing import keccak
@@ -153,6 +154,21 @@ def test_audit__layers_too_large_to_align__are_read_blind_and_told(
 
     assert "not counted (in the parent): slot 0 of model" in said(world.auditor().audit(heir))
     assert "0 aligned" in said(world.auditor().audit(other))
+
+
+def test_audit__earlier_original_overflows__later_claims_are_audited_all_the_same(
+    world: CopyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One stranger's numbers blind nobody: what can't be aligned with is counted as not looked at."""
+    world.won("other")
+    task_id = world.won()
+
+    def overflow(*_: object) -> None:
+        raise VerificationFailed("weights: linears.0.weight was expected to be finite, found NaN or infinity")
+
+    assert said(world.auditor().audit(task_id)) == "none in 2 tests of 1 models, 1 aligned"
+    monkeypatch.setattr("dlbc.core.copying.aligned", overflow)
+    assert said(world.auditor().audit(task_id)).endswith("0 aligned, 1 not looked at aligned")
 
 
 def test_audit__declared_parent_not_served__protects_nobody(world: CopyWorld) -> None:

@@ -27,13 +27,14 @@ from dlbc.core.events import (
 )
 from dlbc.core.hashing import keccak
 from dlbc.core.ledger_memory import Depth
-from dlbc.core.types import Address, BlockHeader, Reason, TaskId
+from dlbc.core.types import Address, BlockHeader, Locator, Reason, TaskId
 from dlbc.roles import ledger
 from dlbc.roles.ledger import LedgerReport, LedgerVerifier
 from dlbc.roles.ledger_models import ModelLook
-from fakes.chain import CHAIN_ID, MARKET
+from fakes.chain import CHAIN_ID, MARKET, FakeChain
 from fakes.keys import account
 from fakes.ledger_log import FakeLedgerLog
+from fakes.storage import MemoryStorage
 from fakes.trainer import FakeTrainer
 from fakes.world import World
 
@@ -51,11 +52,11 @@ def world(tmp_path: Path) -> World:
     return world
 
 
-def settle(world: World) -> TaskId:
+def settle(world: World, winner: str = "miner") -> TaskId:
     """One more block."""
     requester = world.requester()
     task_id = requester.post(requester.prepare(world.task_file, world.folder))[0]
-    world.play(task_id, world.miner("miner"), world.miner("weaker", noise=20.0))
+    world.play(task_id, world.miner(winner), world.miner("weaker", noise=20.0))
     requester.forget(requester.prepare(world.task_file, world.folder))
     return task_id
 
@@ -113,18 +114,13 @@ LIES: dict[str, tuple[Callable[[LedgerEvent], LedgerEvent | None], set[str]]] = 
     "commitment": (of(ModelCommitted, lambda event: replace(event, commitment=OTHER)), {replay.COMMITMENT}),
     "salt": (of(ClaimRevealed, lambda event: replace(event, salt=OTHER)), {replay.COMMITMENT}),
     "top hash": (of(ClaimRevealed, lambda event: replace(event, h_top=OTHER)), {replay.ROOT}),
-    "signature": (of(ClaimRevealed, lambda event: replace(event, signature=bytes(65))), {ledger.SIGNATURE}),
-    "signer": (
-        of(ClaimRevealed, lambda event: replace(event, signature=_signed_by(event, "weaker"))),
-        {ledger.SIGNATURE},
-    ),
     "qualifies": (
         of(ClaimRevealed, lambda event: replace(event, qualifies=not event.qualifies)),
         {replay.QUALIFIES},
     ),
     "model": (
         of(ClaimRevealed, lambda event: replace(event, proof=replace(event.proof, model_hash=OTHER))),
-        {replay.COMMITMENT, replay.HEADER, ledger.SIGNATURE},
+        {replay.COMMITMENT, replay.HEADER},
     ),
     "sealing key": (of(ModelOpened, lambda event: replace(event, seal_key=OTHER)), {replay.OPENING}),
     "slot key": (of(ModelOpened, lambda event: replace(event, slot_key=OTHER)), {replay.OPENING}),
@@ -136,9 +132,18 @@ LIES: dict[str, tuple[Callable[[LedgerEvent], LedgerEvent | None], set[str]]] = 
 """What a node may tell instead of the truth, and the checks that must fail."""
 
 
-def _signed_by(event: ClaimRevealed, name: str) -> bytes:
+def unsigned(event: LedgerEvent) -> LedgerEvent:
+    """No claim has a signature of a key."""
+    return replace(event, signature=bytes(65)) if isinstance(event, ClaimRevealed) else event
+
+
+def signed_by_another(event: LedgerEvent) -> LedgerEvent:
+    """Every claim has somebody else's."""
+    if not isinstance(event, ClaimRevealed):
+        return event
     digest = proofs.proof_digest(event.proof, CHAIN_ID, MARKET)
-    return account(name).sign_typed(proofs.score_claim_typed_data(digest, event.claim, CHAIN_ID, MARKET))
+    typed = proofs.score_claim_typed_data(digest, event.claim, CHAIN_ID, MARKET)
+    return replace(event, signature=account("weaker").sign_typed(typed))
 
 
 def test_ledger__honest__holds_with_every_check_done(world: World) -> None:
@@ -221,11 +226,22 @@ def test_ledger__strike_of_nobody__order_fails(world: World) -> None:
 
 def test_ledger__wallet_is_a_contract__its_word_counts_and_a_changed_mind_is_no_failure(world: World) -> None:
     """ERC-1271: the chain asked it once; what it says now is told, and can't spoil a settled block."""
-    unsigned = LIES["signature"][0]
     miner = account("miner").address
     assert verifier(world, FakeLedgerLog(world.market, unsigned, {miner: True})).verify().unconfirmed == []
     report = verifier(world, FakeLedgerLog(world.market, unsigned, {miner: False})).verify()
     assert (report.holds, len(report.unconfirmed)) == (True, 2)
+    assert "its contract does not confirm it now" in report.unconfirmed[0].missing
+
+
+@pytest.mark.parametrize("alter", [unsigned, signed_by_another])
+def test_ledger__no_key_and_no_contract_any_more__is_told_and_breaks_the_ledger_for_nobody(
+    world: World, alter: Callable[[LedgerEvent], LedgerEvent]
+) -> None:
+    """Code of an account can be taken back after a settlement (EIP-7702); the chain asked it when it took the claim."""
+    report = verifier(world, FakeLedgerLog(world.market, alter)).verify()
+    assert (report.holds, [each.height for each in report.unconfirmed]) == (True, [0, 1])
+    assert "there is no contract now" in report.unconfirmed[0].missing
+    assert account("miner").address in report.unconfirmed[0].missing
 
 
 # ------------------------------------------------------------------ what is remembered
@@ -433,3 +449,37 @@ def test_scores__test_set_not_served__is_told_apart(world: World, tmp_path: Path
     assert report.depths == {Depth.SCORE: 1, Depth.MODEL: 1}
     world.network.update(lost)
     assert verifier(world, file=file).verify(Depth.SCORE).depths == {Depth.SCORE: 2}
+
+
+class Forger(MemoryStorage):
+    """Serves what a miner might have published instead: files that were hashed as they are."""
+
+    def __init__(self, network: dict[Locator, bytes], forged: dict[Locator, bytes]) -> None:
+        super().__init__(network)
+        self.forged = forged
+
+    def fetch(self, locator: Locator, *, max_bytes: int, timeout: float = 60.0) -> bytes:
+        return self.forged.get(locator) or super().fetch(locator, max_bytes=max_bytes, timeout=timeout)
+
+
+def test_scores__somebody_elses_original_not_served__excuses_nothing(world: World) -> None:
+    """An audit asks for earlier originals, too; that one is gone does not make a wrong claim a missing one."""
+    task_id = settle(world, "other")
+    (claim,) = (event for event in world.market.revealed[task_id, 0] if event.proof.miner == account("other").address)
+    first = next(event for event in world.market.revealed[1, 0] if event.proof.miner == account("miner").address)
+    world.network.pop(first.proof.sealed_model)
+    honest = world.network[claim.claim.predictions]
+    storage = Forger(world.network, {claim.claim.predictions: honest[:12] + bytes([honest[12] ^ 1]) + honest[13:]})
+    look = ModelLook(replace(world.auditor(), storage=storage)).look(task_id, 0, Depth.SCORE)
+    assert "predictions root" in {check.name for check in look.failed}
+    assert look.missing == ""
+
+
+def test_scores__wallet_changed_its_mind__is_for_the_chain_to_tell(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A winner whose wallet says no today breaks its audit, not everybody's ledger."""
+    monkeypatch.setattr(FakeChain, "verify_proof", lambda *_: False)
+    log = FakeLedgerLog(world.market, unsigned, {account("miner").address: False})
+    report = verifier(world, log).verify(Depth.SCORE)
+    assert (report.holds, len(report.unconfirmed), report.depths) == (True, 2, {Depth.SCORE: 2})

@@ -206,6 +206,15 @@ def _publishing(claim: Any, locator: Any) -> Any:
 # ------------------------------------------------------------------ demands
 
 
+def test_find__time_is_over__has_looked_at_the_leader_first(world: World) -> None:
+    """Whoever reveals a thousand claims beside its own must not take the time that the leader's takes."""
+    task_id = in_challenge(world, world.miner("weaker", noise=20.0), world.miner("miner"))
+    leader = world.onlooker.round(task_id, 0).leader
+    looks = iter([False])
+    refuter = replace(world.refuter("refuter"), is_late=lambda: next(looks, True))
+    assert [finding.miner for finding in refuter.find(task_id)] == [leader] == [account("miner").address]
+
+
 def test_demand__of_an_honest_leader__is_answered_by_its_daemon_and_the_bond_is_the_miner_s(world: World) -> None:
     """The miner shows the leaf by itself, takes the bond, and the task is settled as ever."""
     miner = world.miner()

@@ -15,6 +15,7 @@ from dlbc.core.types import Phase, TaskId, Verdict
 from dlbc.roles.miner import Miner
 from dlbc.roles.requesting import RequesterDaemon
 from dlbc.roles.safekeeping import KeptStorage
+from fakes.chain import FakeChain
 from fakes.channel import Listener
 from fakes.keys import MoodyKeys, account
 from fakes.world import TASK, Crash, Steps, World
@@ -191,6 +192,25 @@ def test_daemon__key_from_the_wallet__is_kept_for_a_release_without_ipfs(tmp_pat
     assert world.market.phase(task_id).phase is Phase.REVEALING
     world.network.update(kept)
     play(world, again, *miners)
+
+
+def test_daemon__node_tells_only_a_part_of_its_log__forgets_no_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task posted from another machine is in this one's journal, and its bond hangs on the release."""
+    world = World(tmp_path)
+    task_id = post(world)
+    miners = committed(world, task_id)
+    ticks(world.requester_daemon())
+    world.lose_disk("requester")
+    monkeypatch.setattr(FakeChain, "postings_of", lambda *_: [])
+    daemon = world.requester_daemon()
+    ticks(daemon)
+    assert set(daemon.followed) == {task_id}
+    world.market.move_to_end_of_phase(task_id)
+    ticks(daemon)
+    assert world.market.phase(task_id).phase is Phase.REVEALING
+    play(world, daemon, *miners)
 
 
 def test_daemon__tasks_of_others_and_later_ones__follows_its_own(tmp_path: Path) -> None:

@@ -173,3 +173,14 @@ def test_risk_notice__says_what_is_at_stake_and_why() -> None:
     assert notice.message == "The bond of 0.1 ether is at risk (now), the release ends in 1 min: too little."
     assert notice.told is not None
     assert notice.told["secondsLeft"] == 60
+
+
+def test_outbox__half_a_surrogate_pair_in_a_nodes_words__arrives_and_holds_up_nothing() -> None:
+    """UTF-8 has none: an error would end the daemon, and the next one as well, for the notice is on disk."""
+    journal, listener = MemoryJournal(), Listener()
+    journal.put(NOTICE, "id 1", {"left": ["way 0"], "document": document(1) | {"message": "why: \ud800"}})
+    box = outbox(journal, listener)
+    put(box, 2)
+    steps(box)
+    assert [notice["taskId"] for notice in listener.heard] == [1, 2]
+    assert listener.heard[0]["message"] == "why: \ud800"
