@@ -129,7 +129,7 @@ def notify(settings: Settings) -> None:
     import time
 
     from dlbc import bootstrap
-    from dlbc.core.errors import Usage
+    from dlbc.core.errors import TryLater, Usage
 
     channels = bootstrap.channels(settings.config())
     if not channels:
@@ -137,9 +137,16 @@ def notify(settings: Settings) -> None:
     now = int(time.time())
     named, message = f"test-{now}", "A test notice of `dlbc requester notify`."
     document = json.dumps({"id": named, "kind": "test", "message": message, "at": now}, sort_keys=True).encode()
+    names, failed = [], []
     for channel in channels:
-        channel.send(named, "test", document)
-    names = [channel.name for channel in channels]
+        try:
+            channel.send(named, "test", document)
+        except TryLater as error:
+            failed.append(str(error))
+        else:
+            names.append(channel.name)
+    if failed:
+        raise TryLater("; ".join([*failed, *(f"it arrived by {name}" for name in names)]))
     if settings.json:
         render.print_json({"arrived": names, "id": named})
     else:
