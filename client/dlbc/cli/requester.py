@@ -11,6 +11,8 @@ from dlbc.cli.daemon import daemon, metrics_option
 from dlbc.cli.options import Group, Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dlbc.core.types import TaskId
     from dlbc.roles.requester_status import Asides, RequestStatus
     from dlbc.roles.requesting import RequesterDaemon
@@ -66,6 +68,7 @@ def run(settings: Settings, tasks: tuple[int, ...], models: str | None) -> int |
     with daemon(settings, "requester") as watch:
         requester = bootstrap.requester_daemon(settings.config(), only, watch.report, ask_on_terminal())
         try:
+            _check_folder(requester.store.folder)
             for task_id in sorted(only or ()):
                 _check_owner(requester, task_id)
             channels = " ".join(channel.name for channel in requester.outbox.channels)
@@ -87,6 +90,18 @@ def run(settings: Settings, tasks: tuple[int, ...], models: str | None) -> int |
             requester.close()
             requester.journal.close()
     return _tell_end(settings, ends, waiting)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises Refused now, rather than when the first model has been paid for."""
+    from dlbc.core.errors import Refused
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(
+            f"no models can be kept in {folder} ({error.strerror}); name another folder with --models"
+        ) from None
 
 
 def _check_owner(requester: RequesterDaemon, task_id: TaskId) -> None:

@@ -1,13 +1,15 @@
-"""`dlbc requester notify`: every way is tried, and what failed is told."""
+"""`dlbc requester notify` tries every way and tells what failed; `run` looks at its folder first."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from dlbc import bootstrap
 from dlbc.cli.main import run
-from dlbc.core.errors import TryLater
+from dlbc.cli.requester import _check_folder
+from dlbc.core.errors import Refused, TryLater
 
 pytestmark = pytest.mark.unit
 
@@ -45,3 +47,12 @@ def test_notify__no_way_fails__names_them(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr(bootstrap, "channels", lambda config: [Way("webhook"), Way("command")])
     assert run(["requester", "notify"]) == 0
     assert "It arrived: webhook, command." in capsys.readouterr().out
+
+
+def test_run__models_folder_that_cannot_be__is_refused_before_the_first_model(tmp_path: Path) -> None:
+    """Not when a model has been paid for; one that can be is made."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused, match="name another folder with --models"):
+        _check_folder(tmp_path / "file" / "models")
+    _check_folder(tmp_path / "new" / "models")
+    assert (tmp_path / "new" / "models").is_dir()
