@@ -273,7 +273,8 @@ def checked_webhook(value: str, source: str) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise Usage(f"{source}: expected an http(s) URL such as https://hooks.example.org/dlbc, found {value[:8]!r}…")
+        found = repr(value) if len(value) <= 8 else f"{value[:8]!r}…"
+        raise Usage(f"{source}: expected an http(s) URL such as https://hooks.example.org/dlbc, found {found}")
     if parts.username is not None or parts.password is not None:
         raise Usage(f"{source}: a URL with a user in it is not taken; sign with notify_secret_file instead")
     return value

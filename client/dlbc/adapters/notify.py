@@ -66,7 +66,7 @@ class Webhook:
                 raise http.client.IncompleteRead(b"")
         except (OSError, http.client.HTTPException, ValueError) as error:
             why = f"no answer within {self._seconds:g} s" if is_late.is_set() else _told(error)
-            raise TryLater(f"the webhook at {self._shown} was not reached: {why}; it is tried again") from error
+            raise TryLater(f"the webhook at {self._shown} was not reached: {why}; a daemon tries again") from error
         finally:
             timer.cancel()
             _shut(connection)
@@ -78,7 +78,7 @@ class Webhook:
                 "followed; set notify_url to where it really is"
             )
         if not 200 <= status < 300:
-            raise TryLater(f"the webhook at {self._shown} answered {status}; it is tried again")
+            raise TryLater(f"the webhook at {self._shown} answered {status}; a daemon tries again")
 
     def close(self) -> None:
         """As ports.Channel says."""

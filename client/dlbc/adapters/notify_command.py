@@ -44,7 +44,7 @@ class Command:
             )
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
-            raise TryLater(f"{self._words[0]} could not be started ({why}); it is tried again") from error
+            raise TryLater(f"{self._words[0]} could not be started ({why}); a daemon tries again") from error
         self._process = process
         output = _Tail(process)
         try:
@@ -59,7 +59,7 @@ class Command:
             self._process = None
         if code != 0:
             how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-            raise TryLater(f"{self._words[0]} {how}{output.last_line()}; it is run again")
+            raise TryLater(f"{self._words[0]} {how}{output.last_line()}; a daemon runs it again")
 
     def close(self) -> None:
         """As ports.Channel says."""

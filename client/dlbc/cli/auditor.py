@@ -39,7 +39,7 @@ for case_command in (run, examine, *CASE_COMMANDS):
 @yes_option
 @click.pass_obj
 def stake(settings: Settings, amount: tuple[str, ...], more: bool, yes: bool) -> None:
-    """Stake AMOUNT, e.g. "1.5 ether". It earns and votes once it is activated."""
+    """Stake AMOUNT, such as "1.5 ether". It earns and votes once it is activated."""
     wei = typed_amount(amount)
     tell(settings, _staker(settings, yes).stake(wei, more=more))
 

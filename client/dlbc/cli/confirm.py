@@ -10,6 +10,7 @@ import click
 
 from dlbc.cli import render
 from dlbc.cli.options import Settings
+from dlbc.core.errors import Refused
 
 if TYPE_CHECKING:
     from dlbc.core.events import Receipt
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
 
 def agree(settings: Settings, yes: bool) -> Callable[[str], None]:
-    """Asks on a terminal, unless --yes or --json was given; says nothing elsewhere."""
+    """Asks on a terminal, unless --yes or --json was given; says nothing elsewhere. Raises Refused for a no."""
 
     def ask(sentence: str) -> None:
-        if not yes and sys.stdin.isatty() and not settings.json:
-            click.confirm(render.printable(sentence), abort=True, err=True)
+        asks = not yes and sys.stdin.isatty() and not settings.json
+        if asks and not click.confirm(render.printable(sentence), err=True):
+            raise Refused("you did not agree, so nothing was sent; the same command asks again")
 
     return ask
 

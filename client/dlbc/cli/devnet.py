@@ -70,7 +70,7 @@ def status(settings: Settings) -> None:
 @click.argument("duration")
 @click.pass_obj
 def skip(settings: Settings, duration: str) -> None:
-    """Move the local chain's clock forward by DURATION, e.g. 6h: to the end of a window without waiting for it.
+    """Move the local chain's clock forward by DURATION (say 6h), to the end of a window without waiting for it.
 
     There is no way back, and every task on the chain gets older. Other chains can't be moved.
     """

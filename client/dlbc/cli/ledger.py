@@ -134,8 +134,9 @@ def _show(report: LedgerReport, depth: Depth, seconds: float) -> None:
     failed = report.failed
     for note in report.notes:
         render.paragraph(f"Note: {note}.")
+    blocks = "1 block" if report.blocks == 1 else f"{report.blocks} blocks"
     render.table(
-        f"Ledger of {report.blocks} blocks, {report.before} of them verified before ({seconds:.1f} s)",
+        f"Ledger of {blocks}, {report.before} of them verified before ({seconds:.1f} s)",
         ["", "check", "done", "failed"],
         [["✗" if failed[name] else "✓", name, done, failed[name] or ""] for name, done in _counted(report).items()],
         right=["done", "failed"],

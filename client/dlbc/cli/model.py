@@ -75,8 +75,11 @@ def verify(settings: Settings, file: Path, task_id: int, round_index: int | None
     .onnx file, whose weights, metadata and graph are compared with what this client makes of the recorded model.
     """
     from dlbc.cli.audit import EXIT_FAILED, show_checks
+    from dlbc.core.errors import NotFound
     from dlbc.core.types import TaskId
 
+    if not file.exists():  # before anything is fetched to compare it with
+        raise NotFound(f"model file {file} does not exist")
     with render.ProgressLines(after=_QUIET_SECONDS) as progress:
         exporter = _exporter(settings, progress)
         checks = exporter.verify(exporter.models.settled(TaskId(task_id), round_index), file)

@@ -70,6 +70,12 @@ class Group(click.Group):
         super().__init__(*args, **kwargs)
         self.params.extend(_common())
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The whole first sentence of each: a second line reads better than an ellipsis."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(200)) for name, command in commands if command])
+
 
 class LazyGroup(Group):
     """A group whose commands are modules `dlbc.cli.<name>` with an attribute `command`, imported when used."""

@@ -11,6 +11,8 @@ from dlbc.cli.daemon import daemon, metrics_option
 from dlbc.cli.options import Group, Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dlbc.core.types import TaskId
     from dlbc.roles.requester_status import Asides, RequestStatus
     from dlbc.roles.requesting import RequesterDaemon
@@ -66,6 +68,7 @@ def run(settings: Settings, tasks: tuple[int, ...], models: str | None) -> int |
     with daemon(settings, "requester") as watch:
         requester = bootstrap.requester_daemon(settings.config(), only, watch.report, ask_on_terminal())
         try:
+            _check_folder(requester.store.folder)
             for task_id in sorted(only or ()):
                 _check_owner(requester, task_id)
             channels = " ".join(channel.name for channel in requester.outbox.channels)
@@ -87,6 +90,18 @@ def run(settings: Settings, tasks: tuple[int, ...], models: str | None) -> int |
             requester.close()
             requester.journal.close()
     return _tell_end(settings, ends, waiting)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises Refused now, rather than when the first model has been paid for."""
+    from dlbc.core.errors import Refused
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(
+            f"no models can be kept in {folder} ({error.strerror}); name another folder with --models"
+        ) from None
 
 
 def _check_owner(requester: RequesterDaemon, task_id: TaskId) -> None:
@@ -129,7 +144,7 @@ def notify(settings: Settings) -> None:
     import time
 
     from dlbc import bootstrap
-    from dlbc.core.errors import Usage
+    from dlbc.core.errors import TryLater, Usage
 
     channels = bootstrap.channels(settings.config())
     if not channels:
@@ -137,9 +152,16 @@ def notify(settings: Settings) -> None:
     now = int(time.time())
     named, message = f"test-{now}", "A test notice of `dlbc requester notify`."
     document = json.dumps({"id": named, "kind": "test", "message": message, "at": now}, sort_keys=True).encode()
+    names, failed = [], []
     for channel in channels:
-        channel.send(named, "test", document)
-    names = [channel.name for channel in channels]
+        try:
+            channel.send(named, "test", document)
+        except TryLater as error:
+            failed.append(str(error))
+        else:
+            names.append(channel.name)
+    if failed:
+        raise TryLater("; ".join([*failed, *(f"it arrived by {name}" for name in names)]))
     if settings.json:
         render.print_json({"arrived": names, "id": named})
     else:

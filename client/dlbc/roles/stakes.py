@@ -69,6 +69,8 @@ class Staker:
         me = self._me()
         stake, now = self.pool.stake_of(me), self.chain.now()
         if not stake.pending_wei:
+            if not stake.active_wei:
+                return Outcome("Nothing is staked; begin with `dlbc auditor stake AMOUNT`.")
             return Outcome(f"Nothing is pending; {format_amount(stake.active_wei)} are active already.")
         if now < stake.ready_at:
             raise TryLater(

@@ -237,7 +237,7 @@ def test_command__runs__gets_the_notice_and_its_words_without_a_shell(tmp_path: 
 def test_command__fails__its_code_and_last_line_are_told(tmp_path: Path) -> None:
     """Without what could steer a terminal."""
     words = program(tmp_path, "print('first'); print('no \\x1b[31mmail server'); raise SystemExit(7)")
-    with pytest.raises(TryLater, match=r"ended with code 7: no �\[31mmail server; it is run again"):
+    with pytest.raises(TryLater, match=r"ended with code 7: no �\[31mmail server; a daemon runs it again"):
         send(Command(words))
 
 

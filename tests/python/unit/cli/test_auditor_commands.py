@@ -124,23 +124,24 @@ def test_stake__life_of_a_stake__exit_codes_tell_what_to_do(world: World, told: 
     assert told("one", "auditor", "dividends")["wei"] == 0
 
 
-@pytest.mark.parametrize("answers", [(True, 0), (False, 130)])
+@pytest.mark.parametrize("answers", [(True, 0), (False, 1), (None, 130)])
 def test_stake__on_a_terminal__asks_before_money_leaves(
-    world: World, monkeypatch: pytest.MonkeyPatch, answers: tuple[bool, int]
+    world: World, monkeypatch: pytest.MonkeyPatch, answers: tuple[bool | None, int]
 ) -> None:
-    """No means that nothing is sent; --yes does not ask."""
+    """No, or Ctrl-C, means that nothing is sent; --yes does not ask."""
     agrees, code = answers
     asked: list[str] = []
 
-    def confirm(sentence: str, **_: Any) -> None:
+    def confirm(sentence: str, **_: Any) -> bool:
         asked.append(sentence)
-        if not agrees:
+        if agrees is None:
             raise click.Abort
+        return agrees
 
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(click, "confirm", confirm)
     assert run(["auditor", "stake", "1", "ether", "--account", "one"]) == code
-    assert ([len(asked)], bool(world.market.transactions)) == ([1], agrees)
+    assert ([len(asked)], bool(world.market.transactions)) == ([1], bool(agrees))
     assert run(["auditor", "stake", "1", "ether", "--account", "two", "--yes"]) == 0
     assert len(asked) == 1
 

@@ -264,3 +264,12 @@ def test_commands__every_name__is_a_module_with_a_command(name: str) -> None:
 
     assert isinstance(found, click.Command)
     assert found.help
+
+
+@pytest.mark.parametrize("name", ["auditor", "devnet", "ledger", "miner", "model", "requester", "task", "wallet"])
+def test_group__its_help__has_a_whole_sentence_for_each_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """None is cut off by an ellipsis or after an abbreviation, and nothing is wider than a terminal."""
+    assert main.run([name, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines[lines.index("Commands:") :] if line.endswith(("...", "e.g."))]

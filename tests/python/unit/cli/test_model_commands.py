@@ -126,3 +126,12 @@ def test_verify__folder_and_file__pass_and_fail_with_their_exit_codes(
     assert json.loads(capsys.readouterr().out)["verified"] is False
     assert run(["model", "verify", "none.onnx", "--task", "1"]) == 1
     assert "none.onnx does not exist" in capsys.readouterr().err
+
+
+def test_verify__file_that_is_not_there__is_said_before_anything_is_fetched(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not after a minute of download."""
+    monkeypatch.setattr(bootstrap, "storage", lambda config: pytest.fail("fetched"))
+    assert run(["model", "verify", "nowhere", "--task", "1"]) == 1
+    assert capsys.readouterr().err == "error: model file nowhere does not exist\n"

@@ -48,6 +48,7 @@ def test_stake__from_account_to_account__waits_twice_and_comes_back_whole(world:
 def test_stake__same_command_again__sends_nothing_and_says_what_is_there(world: World) -> None:
     """Running any of the commands twice moves no money twice, unless --more asks for it."""
     staker = world.staker("auditor")
+    assert staker.activate().sentence == "Nothing is staked; begin with `dlbc auditor stake AMOUNT`."
     staker.stake(Wei(ETHER))
     assert staker.stake(Wei(ETHER)).receipts == ()
     assert staker.stake(Wei(ETHER), more=True).receipts
