@@ -28,7 +28,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("DLBC_HOME", str(tmp_path))
     monkeypatch.setattr(bootstrap, "chain", lambda config, keys=None, report=None: world.onlooker)
     monkeypatch.setattr(bootstrap, "storage", lambda config: MemoryStorage(world.network))
-    monkeypatch.setattr(bootstrap, "trainer", FakeTrainer)
+    monkeypatch.setattr(bootstrap, "scorer", lambda **_: FakeTrainer())
     return world
 
 
