@@ -26,6 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from _help import parser_of
 from dlbc import bootstrap
 from dlbc.adapters.devnet.network import LocalNetwork, Network
 from dlbc.core.types import Phase, TaskId
@@ -51,7 +52,7 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 def main() -> int:
     """Measures, prints, writes; returns the exit code: 1 over a limit."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the samples, once")
     parser.add_argument("--inside", type=int, metavar="TASK", help=argparse.SUPPRESS)
     parser.add_argument("--scoring", nargs=3, metavar="FILE", help=argparse.SUPPRESS)

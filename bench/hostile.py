@@ -8,7 +8,6 @@ is not the one that it has to be, or a limit is broken. Under three minutes on t
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -23,6 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "python"))  # before this folder, where `hostile` is this very file
 
+from _help import parser_of  # noqa: E402
 from dlbc.core.errors import DlbcError  # noqa: E402
 from hostile.case import MOST_BYTES, MOST_SECONDS, judge  # noqa: E402
 from hostile.corpus import cases  # noqa: E402
@@ -39,7 +39,7 @@ SPOILED = 2_000
 
 def main() -> int:
     """Runs all of it."""
-    options = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    options = parser_of(__doc__)
     options.add_argument("--area", help="only the cases of this area; nothing is written")
     options.add_argument("--spoiled", type=int, default=SPOILED, help="spoiled files a reader gets")
     chosen = options.parse_args()
