@@ -166,6 +166,7 @@ def show(settings: Settings, task_id: int) -> None:
                 "phase": facts.phase.phase.label,
                 "due": facts.phase.due,
                 "endsAt": facts.phase.ends_at,
+                "outcome": facts.task.outcome.name.lower() if facts.task.outcome else None,
                 "next": following,
                 "task": facts.task,
                 "round": facts.round,
