@@ -61,7 +61,7 @@ from dlbc.core.types import (
     Workload,
 )
 from dlbc.ports import Chain, Dataset, Progress, Scorer, Storage, silent
-from dlbc.roles.artifacts import FETCH_SECONDS, fetch_sealed_parts
+from dlbc.roles.artifacts import FETCH_SECONDS, fetch_sealed_parts, file_chunks
 from dlbc.roles.copies import ALIGN_LIMIT, ORIGINAL_SECONDS, CopySearch, never
 from dlbc.roles.findings import Findings
 from dlbc.roles.marks import check_no_other_mark, check_own_mark
@@ -415,7 +415,7 @@ class _Audit:
         self.checks.equal("labels root", test_set.labels_root, label_root(data.y))
         return data if len(data.y) == test_set.samples else None
 
-    def _unsealed_test_set(self, locator: Locator, key: bytes, size: int) -> bytes | None:
+    def _unsealed_test_set(self, locator: Locator, key: bytes, size: int) -> bytearray | None:
         """Bytes that nobody serves may be served later; bytes that are no sealed file, or not under this key, never."""
         seconds, cid = self.auditor.fetch_seconds, to_cid(locator)
         with TemporaryDirectory(prefix="dlbc-audit-") as folder:
@@ -424,8 +424,11 @@ class _Audit:
                 parts = fetch_sealed_parts(self.storage, locator, max_bytes=size, timeout=seconds)
                 return write_parts(parts, Path(folder))
 
-            def unseal() -> bytes:
-                return b"".join(seal.unseal((part.read_bytes() for part in parts), key))
+            def unseal() -> bytearray:
+                plain = bytearray()  # a list of all chunks would take as much again
+                for chunk in seal.unseal((piece for part in parts for piece in file_chunks(part)), key):
+                    plain += chunk
+                return plain
 
             try:
                 parts = fetch()
