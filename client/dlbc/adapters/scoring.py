@@ -126,7 +126,7 @@ class ConfinedScorer:
 
     # ------------------------------------------------------------------ ports.Scorer
 
-    def parse_dataset(self, data: bytes, *, input_shape: Sequence[int], classes: int) -> Dataset:
+    def parse_dataset(self, data: bytes | bytearray, *, input_shape: Sequence[int], classes: int) -> Dataset:
         request = {"do": "locate samples", "bytes": len(data), "input_shape": list(input_shape), "classes": classes}
         answer, _ = self._ask(request, [data], len(data) / LEAST_BYTES_PER_SECOND)
         samples, x, y = _whole_numbers(answer.get("places"), 3, len(data))
