@@ -9,7 +9,6 @@ more than needed; cpu_seconds are of this process, all threads.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -24,6 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from _help import parser_of
 from dlbc.adapters.chain import abi, codec
 from dlbc.adapters.chain.web3_chain import Web3Chain
 from dlbc.adapters.ml.weights import save_model
@@ -272,7 +272,7 @@ def run(name: str, models: int, architecture: Architecture, port: int, file: Pat
 
 def main() -> int:
     """Measures, prints, writes; returns the exit code: 1 over the limit."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--models", type=int, default=MODELS)
     parser.add_argument("--only", choices=sorted(SIZES), help="one size; nothing is written")
     options = parser.parse_args()

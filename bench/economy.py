@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _help import parser_of
 from economy_parts import attacks, evolution, parameters, plots, report, sensitivity, sweeps, tables
 from economy_parts.census import figures
 from economy_parts.market import Market, Size
@@ -95,9 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="economy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__, "economy")
     parser.add_argument("--quick", action="store_true", help="a small market, under a minute")
     parser.add_argument("--seed", type=_whole("--seed", 0, 2**32 - 1), default=0, help="of every draw (0)")
     parser.add_argument("--miners", type=_whole("--miners", 20, MOST_MINERS), help="of the large market (10000)")

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from _help import parser_of
 from dlbc.adapters.ml.exports import FileExports
 from dlbc.adapters.ml.families import initial_weights
 from dlbc.adapters.ml.weights import check_model, save_model
@@ -35,7 +36,7 @@ QUICK = 4
 
 def main() -> None:
     """Measures each model and writes the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--quick", action="store_true", help="only the models of the examples; nothing is written")
     parser.add_argument("--one", nargs=2, metavar=("NAME", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -7,15 +7,17 @@ case of the play below. Exits 1 if a limit is broken.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests" / "python" / "contract"), str(ROOT / "tests" / "python" / "contract" / "chain")]
+CONTRACT = ROOT / "tests" / "python" / "contract"
+sys.path[:0] = [str(CONTRACT), str(CONTRACT / "chain")]
+sys.path.append(str(ROOT / "bench"))  # a test loads this file
 
+from _help import parser_of  # noqa: E402
 from anvil_node import Anvil  # noqa: E402
 from dlbc.adapters.chain import abi  # noqa: E402
 from dlbc.adapters.chain.deploy import CONTRACTS, MADE  # noqa: E402
@@ -328,7 +330,7 @@ def _slots(play: Play, gas: dict[str, int]) -> None:
 
 def main() -> int:
     """Measures, prints, writes; returns the exit code."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser_of(__doc__).parse_args()
     figures = measure()
     print(f"{'call':<28}{'gas':>10}{'limit':>10}")
     for name, row in figures["calls"].items():

@@ -9,7 +9,6 @@ is not the one that it has to be, or a limit is broken. Under three minutes on t
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -25,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "python"))  # before this folder, where `hostile` is this very file
 sys.path.append(str(ROOT / "tests" / "python" / "contract"))
 
+from _help import parser_of  # noqa: E402
 from dlbc.core.errors import DlbcError  # noqa: E402
 from hostile import dags  # noqa: E402
 from hostile.case import MOST_BYTES, MOST_SECONDS, judge  # noqa: E402
@@ -43,7 +43,7 @@ SPOILED = 2_000
 
 def main() -> int:
     """Runs all of it."""
-    options = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    options = parser_of(__doc__)
     options.add_argument("--area", help="only the cases of this area; nothing is written")
     options.add_argument("--spoiled", type=int, default=SPOILED, help="spoiled files a reader gets")
     chosen = options.parse_args()

@@ -9,7 +9,6 @@ the blocks, web3's own calls one by one. The node shares this machine's cores wi
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -22,6 +21,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from _help import parser_of
 from dlbc.adapters.chain.web3_ledger import Web3Ledger
 from dlbc.adapters.signatures import recover_signer
 from dlbc.roles.ledger import LedgerReport, LedgerVerifier
@@ -41,7 +41,7 @@ LIMIT_BLOCKS_PER_SECOND = 50
 
 def main() -> int:
     """Measures, prints, writes; returns the exit code: 1 below the asked rate."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer blocks")
     options = parser.parse_args()
     with TemporaryDirectory(prefix="dlbc-bench-") as folder:

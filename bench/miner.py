@@ -11,7 +11,6 @@ idle cores; its results go to bench/results/quick. What misses a limit is told, 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -22,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from _help import parser_of
 from miner_parts import catch_up, idle, latency, listing, plots
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -37,7 +37,7 @@ MEASUREMENTS: dict[str, tuple[Measurement, Callable[[dict[str, Any]], list[str]]
 
 def main() -> int:
     """Measures, prints, writes; returns the exit code: 1 over a limit."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--quick", action="store_true", help="less of everything, in under a minute")
     parser.add_argument("--only", choices=sorted(MEASUREMENTS), help="one of them; nothing is written")
     options = parser.parse_args()

@@ -11,7 +11,6 @@ families are measured.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -27,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _help import parser_of
 from dlbc.adapters.ml import training
 from dlbc.adapters.ml.evaluate import describe_device, pick_device
 from dlbc.adapters.ml.families import build, initial_weights, load_weights
@@ -218,7 +218,7 @@ def spread(ratios: list[float]) -> dict[str, float]:
 
 def main() -> int:
     """Exit code 1 if a family is below what was asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--families", nargs="+", choices=sorted(FAMILIES), default=list(FAMILIES))
     parser.add_argument("--samples", type=int, default=6_000, help="random images, of which a tenth validates")

@@ -10,7 +10,6 @@ predictions are compared sample by sample.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _help import parser_of
 from dlbc.adapters.ml import training
 from dlbc.adapters.ml.datasets import load_data
 from dlbc.adapters.ml.embed import Projector
@@ -348,7 +348,7 @@ def largest_slot() -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cpu")
     parser.add_argument("--seeds", type=int, default=10, help="trainings of each digits net, to compare accuracy")
     parser.add_argument("--samples", type=int, help="samples of the larger net (20000 on cuda, 1500 on cpu)")

@@ -29,6 +29,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from _help import parser_of
 from watermark_parts import cells, plots, problems, registry, report
 from watermark_parts.cells import Profile
 from watermark_parts.metrics import TOLERANCE
@@ -78,9 +79,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="watermark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__, "watermark")
     parser.add_argument("--quick", action="store_true", help="three small nets and a thinned grid")
     parser.add_argument("--seed", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--out", type=Path, help="the file of results; plots lie beside it")

@@ -13,7 +13,6 @@ levels of a series, or if anything reaches the threshold that accuses.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _help import parser_of
 from dlbc.core import watermark
 from dlbc.core.alignment import align
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ HARD_SHAPE = (128, 256)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the keys and of the models")
     parser.add_argument("--seed", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--out", type=Path, help="the file of results; the plot lies beside it")

@@ -24,6 +24,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dlbc.adapters import heap
 from dlbc.adapters.confinement import Confinement, child_environment
 from dlbc.adapters.ml.files import read_limited
 from dlbc.adapters.ml.shards import samples_at
@@ -51,8 +52,14 @@ NOT_CONFINED = (
     "this kernel offers nothing that would keep the scoring process from the network: models of strangers run with "
     "limits of memory, time and files only"
 )
-SHARED_CORES = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""OpenMP's idle threads sleep instead of spinning."""
+SURROUNDINGS = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
+}
+"""OpenMP's idle threads sleep instead of spinning; the layers' values lie in large pages, or half of the time is spent
+on getting small ones; torch looks for no other packages.
+"""
 _LAST_SECONDS = 5.0
 _ERRORS: Mapping[str, type[DlbcError]] = {kind.__name__: kind for kind in TOLD}
 
@@ -87,6 +94,7 @@ class ConfinedScorer:
         self._ends_at = None if self._limits.seconds is None else time.monotonic() + self._limits.seconds
         self._was_told = False
         self._process: _Process | None = None
+        heap.keep_one()
         if begins_now:
             self._process = _Process(self._limits.memory_bytes, is_preloading=True)
 
@@ -118,7 +126,7 @@ class ConfinedScorer:
 
     # ------------------------------------------------------------------ ports.Scorer
 
-    def parse_dataset(self, data: bytes, *, input_shape: Sequence[int], classes: int) -> Dataset:
+    def parse_dataset(self, data: bytes | bytearray, *, input_shape: Sequence[int], classes: int) -> Dataset:
         request = {"do": "locate samples", "bytes": len(data), "input_shape": list(input_shape), "classes": classes}
         answer, _ = self._ask(request, [data], len(data) / LEAST_BYTES_PER_SECOND)
         samples, x, y = _whole_numbers(answer.get("places"), 3, len(data))
@@ -175,6 +183,7 @@ class ConfinedScorer:
             "device": device,
             "architecture": architecture_to_json(architecture),
         }
+        heap.give_back()
         operations = flops_per_sample(architecture) * len(x)
         left = self._left()
         if left is not None and operations > MOST_FLOPS * left:
@@ -258,7 +267,7 @@ class _Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 cwd=self._folder.name,
-                env=SHARED_CORES | environment,
+                env=SURROUNDINGS | environment,
             )
         except OSError as error:
             self._folder.cleanup()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -43,8 +44,8 @@ def main(memory_bytes: int, is_preloading: bool) -> int:
     confinement.limit_self(memory_bytes or None, 0)
     try:
         send(sink, {"dlbc_scoring": 1, **asdict(found)})
-        if is_preloading:
-            _load_torch()
+        if is_preloading:  # beside what is parsed meanwhile: that does without torch
+            threading.Thread(target=_import_evaluator).start()
         while True:
             request = receive(source)
             message, pieces = _answered(request, source)
@@ -165,7 +166,12 @@ def _evaluated(architecture: Architecture, count: int, device: str, source: Bina
     return evaluate(module, batches(), pick_device(device))
 
 
+def _import_evaluator() -> None:
+    from dlbc.adapters.ml import evaluate  # noqa: F401
+
+
 def _load_torch() -> None:
+    """Imports it, or waits until it is imported. What is set here holds for this thread and those that it starts."""
     import torch
 
     # Denormal numbers make some processors a hundred times slower; a stranger's weights may be made of them.

@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlbc.adapters.ml.tensors import MAX_HEADER, all_finite
 from dlbc.core.canonical import check_depth
-from dlbc.core.errors import BadInput, NotFound, VerificationFailed
+from dlbc.core.errors import BadInput, LimitReached, NotFound, VerificationFailed
 from dlbc.core.types import Hash32
 from dlbc.ports import WeightFile
 
@@ -29,42 +32,69 @@ _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 _NAMES = {"F16": "float16", "BF16": "bfloat16"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where one tensor lies in the data that follow the header."""
+
+    kind: str
+    shape: list[int]
+    begin: int
+    end: int
+
+
 def read_weights(path: Path) -> WeightFile:
     """The float tensors of a safetensors file by name; float16 and bfloat16 are widened to float32, exactly.
 
-    Raises NotFound for no file, BadInput for one that can't be read, and VerificationFailed, saying what was expected
-    and found, for anything but safetensors with float32, float16 or bfloat16, and for NaN or infinity.
+    The header is held against the file's size before any tensor is read, and no byte belongs to two tensors: at most
+    this takes the file's size and what was widened or has to lie elsewhere, three times the file in all.
+
+    Raises NotFound for no file, BadInput for one that can't be read, LimitReached where memory does not suffice, and
+    VerificationFailed, saying what was expected and found, for anything but safetensors with float32, float16 or
+    bfloat16, and for NaN or infinity.
     """
     if not path.is_file():
         raise NotFound(f"model file {path} does not exist")
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(min(size, MAX_BYTES) + 1)
+            return _read(file)
     except OSError as error:
         raise BadInput(f"model file {path} can't be read: {error.strerror}") from error
-    if len(data) > MAX_BYTES:
-        raise VerificationFailed(f"model file: expected at most {MAX_BYTES} bytes, found more")
-    header, start = _header(data)
-    weights, widened = {}, set()
-    for name, entry in header.items():
-        kind, shape, offset = _place(name, entry, len(data) - start)
-        weights[name] = _tensor(data, kind, shape, start + offset)
+    except MemoryError as error:
+        raise LimitReached(f"model file {path}: its tensors take more memory than there is here") from error
+
+
+def _read(file: BinaryIO) -> WeightFile:
+    size = os.fstat(file.fileno()).st_size
+    if size > MAX_BYTES:
+        _fail(f"expected at most {MAX_BYTES} bytes, found {size}")
+    begin, header = _header(file, size)
+    available = size - len(begin)
+    places = {name: _place(name, entry, available) for name, entry in header.items()}
+    _check_overlaps(places)
+    data = file.read(available)
+    if len(data) != available or file.read(1):
+        _fail("expected a file that nobody writes to, found one that changed while it was read")
+    digest = hashlib.sha256(begin)
+    digest.update(data)
+    weights = {}
+    for name, place in places.items():
+        weights[name] = _tensor(data, place)
         if not all_finite(weights[name]):
-            raise VerificationFailed(f"model file: expected finite values in {_shown(name)}, found NaN or infinity")
-        if kind in _NAMES:
-            widened.add(_NAMES[kind])
-    return WeightFile(weights, Hash32(hashlib.sha256(data).digest()), tuple(sorted(widened)))
+            _fail(f"expected finite values in {_shown(name)}, found NaN or infinity")
+    widened = {_NAMES[place.kind] for place in places.values() if place.kind in _NAMES}
+    return WeightFile(weights, Hash32(digest.digest()), tuple(sorted(widened)))
 
 
-def _header(data: bytes) -> tuple[dict[str, Any], int]:
-    """The tensors' entries, and where the data begins."""
-    size = int.from_bytes(data[:8], "little") if len(data) >= 8 else 0
-    if not 2 <= size <= min(MAX_HEADER, len(data) - 8):
-        _fail(f"expected a safetensors file, found {len(data)} bytes that do not begin like one")
+def _header(file: BinaryIO, size: int) -> tuple[bytes, dict[str, Any]]:
+    """All bytes before the data, and the tensors' entries in them."""
+    begin = file.read(8)
+    length = int.from_bytes(begin, "little") if len(begin) == 8 else 0
+    if not 2 <= length <= min(MAX_HEADER, size - 8):
+        _fail(f"expected a safetensors file, found {size} bytes that do not begin like one")
+    text = file.read(length)
     try:
-        check_depth(data[8 : 8 + size], what="model file")
-        header = json.loads(data[8 : 8 + size].decode(), object_pairs_hook=_unique)
+        check_depth(text, what="model file")
+        header = json.loads(text.decode(), object_pairs_hook=_unique)
     except (ValueError, BadInput):
         _fail("expected a safetensors header in JSON with unique names, found something else")
     if not isinstance(header, dict):
@@ -72,11 +102,11 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
     header.pop("__metadata__", None)
     if not header:
         _fail("expected a model, found no tensor")
-    return header, 8 + size
+    return begin + text, header
 
 
-def _place(name: str, entry: object, available: int) -> tuple[str, list[int], int]:
-    """(dtype, shape, offset) of a tensor, whose bytes are all there."""
+def _place(name: str, entry: object, available: int) -> _Place:
+    """That of a tensor whose bytes are all there."""
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         _fail(f"expected dtype, shape and data_offsets for {_shown(name)}, found something else")
     kind, shape, offsets = str(entry["dtype"]), entry["shape"], entry["data_offsets"]
@@ -88,22 +118,33 @@ def _place(name: str, entry: object, available: int) -> tuple[str, list[int], in
     if not _whole(shape) or len(shape) > MAX_DIMENSIONS or not _whole(offsets) or len(offsets) != 2:
         _fail(f"expected whole numbers as shape and offsets of {_shown(name)}, found something else")
     size = prod(shape) * _BYTES[kind]
+    if not size:
+        _fail(f"expected values in {_shown(name)}, found the shape {str(shape)[:60]}")
     if offsets[1] - offsets[0] != size or offsets[1] > available:
         _fail(f"expected {size} bytes for {_shown(name)}, found offsets {str(offsets)[:60]} of {available}")
-    return kind, shape, offsets[0]
+    return _Place(kind, shape, *offsets)
 
 
-def _tensor(data: bytes, kind: str, shape: list[int], offset: int) -> NDArray[np.float32]:
-    count = prod(shape)
+def _check_overlaps(places: Mapping[str, _Place]) -> None:
+    """Where bytes belong to many tensors, a small file would become a large one in memory."""
+    in_order = sorted(places.items(), key=lambda item: item[1].begin)
+    for (one, before), (other, after) in pairwise(in_order):
+        if after.begin < before.end:
+            _fail(f"expected every byte in one tensor, found some in {_shown(one)} and in {_shown(other)}")
+
+
+def _tensor(data: bytes, place: _Place) -> NDArray[np.float32]:
+    kind, offset, count = place.kind, place.begin, prod(place.shape)
     if kind == "F32":
         values = np.frombuffer(data, "<f4", count, offset)
         values = values if values.flags.aligned else values.copy()
     elif kind == "F16":
         values = np.frombuffer(data, "<f2", count, offset).astype(np.float32)
     else:
-        # bfloat16 is the upper half of a float32
-        values = (np.frombuffer(data, "<u2", count, offset).astype(np.uint32) << 16).view(np.float32)
-    return values.reshape(shape)
+        bits = np.frombuffer(data, "<u2", count, offset).astype(np.uint32)
+        bits <<= 16  # bfloat16 is the upper half of a float32
+        values = bits.view(np.float32)
+    return values.reshape(place.shape)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 
 def models(config: Config, progress: Progress = silent) -> Models:
-    """The settled models of the configured market; needs no account."""
+    """The settled models of the configured market, parsed in a process without network; needs no account."""
     from dlbc.roles.models import Models
 
-    return Models(bootstrap.chain(config), bootstrap.storage(config), bootstrap.trainer(), progress=progress)
+    scorer = bootstrap.scorer(stays=False)
+    return Models(bootstrap.chain(config), bootstrap.storage(config), scorer, progress=progress)
 
 
 def exporter(config: Config, progress: Progress = silent) -> Exporter:
@@ -41,10 +42,8 @@ def detector(config: Config, progress: Progress = silent) -> Detector:
     from dlbc.roles.models import Models
 
     market = bootstrap.chain(config)
-    return Detector(
-        CopySearch(market, Models(market, bootstrap.storage(config), bootstrap.trainer(), ORIGINAL_SECONDS), progress),
-        read_weights,
-    )
+    models = Models(market, bootstrap.storage(config), bootstrap.scorer(), ORIGINAL_SECONDS)
+    return Detector(CopySearch(market, models, progress), read_weights)
 
 
 def owner(
@@ -59,7 +58,7 @@ def owner(
 
     account = bootstrap.keys(config, ask)
     market = bootstrap.chain(config, account, report)
-    found = Models(market, bootstrap.storage(config), bootstrap.trainer())
+    found = Models(market, bootstrap.storage(config), bootstrap.scorer())
     wallet = Wallet(
         market, account, Memory(bootstrap.journal_if_there(bootstrap.role_folder(config, "miner", account.address)))
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dlbc.cli.options import Settings
+from dlbc.core.errors import Refused, WrongChain
 
 if TYPE_CHECKING:
     from dlbc.roles.watch import Watch
@@ -40,6 +41,9 @@ def daemon(settings: Settings, role: str) -> Iterator[Watch]:
 
     SIGTERM ends the body at once, as SystemExit(0), wherever it is: every step can be repeated after a crash at any
     line, so what the body has to do on its way out is to end its children and to close its journal.
+
+    An endpoint on another chain is no wrong setting here (exit code 1, not 2): it may be on the right one again when
+    a service manager starts the daemon again.
     """
     from dlbc import bootstrap
 
@@ -52,6 +56,8 @@ def daemon(settings: Settings, role: str) -> Iterator[Watch]:
         except (SystemExit, KeyboardInterrupt) as error:
             watch.report("stopped", why="SIGTERM" if isinstance(error, SystemExit) else "interrupted")
             raise
+        except WrongChain as error:
+            raise Refused(str(error)) from error
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -165,6 +165,9 @@ class Demo:
         for task_id in tasks:
             posted = self._chain.task(task_id)
             self._account("requester").paid += posted.bounty_wei + posted.bond_wei
+        chosen = [word for task_id in tasks for word in ("--task", str(task_id))]
+        self._requester = self._stage.start("requester", "requester", "requester", "run", *chosen, "--json")
+        self._requester.is_expected_to_end = True
         return tasks
 
     def _train(self, tasks: list[TaskId]) -> None:
@@ -188,10 +191,7 @@ class Demo:
             self._account(name).paid += sum(self._chain.task(task_id).deposit_wei for task_id in tasks)
 
     def _release_and_reveal(self, tasks: list[TaskId]) -> None:
-        self._view.stage("commits close; the requester releases the test sets")
-        watching = ("task", "watch", *map(str, tasks), "--release", "--json")
-        self._watch = self._stage.start("watch", "requester", *watching, who="requester")
-        self._watch.is_expected_to_end = True
+        self._view.stage("commits close; the requester's daemon releases the test sets")
         self._stage.move_to(max(self._chain.round(task_id, 0).train_end for task_id in tasks))
         self._stage.until(lambda: all(self._chain.round(task_id, 0).reveals == 2 for task_id in tasks), "both reveals")
 
@@ -222,7 +222,7 @@ class Demo:
             )
 
         self._stage.until(everybody_is_paid, "the last withdrawal")
-        self._stage.finish(self._watch)
+        self._stage.finish(self._requester)  # which has stored both models by then
         self._stage.end_all()
         fees = self._chain.credit(self._chain.params().pool)
         self._stage.finish(self._stage.start("fees", "auditor", "auditor", "dividends", "--yes", "--json"))

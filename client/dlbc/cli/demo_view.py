@@ -62,6 +62,10 @@ def phrase(event: Mapping[str, Any]) -> str:
             return f"leads {task} and opened its model"
         case "task_advanced":
             return f"advanced {task}"
+        case "requester_started":
+            return "releases what it posted, on time"
+        case "model_stored":
+            return f"stored the model of {task}"
         case "deposit_reclaimed":
             return f"reclaimed its deposit of {task}"
         case "money_arrived":

@@ -70,14 +70,14 @@ def post(settings: Settings, file: Path, yes: bool, again: bool) -> None:
         requester.forget(draft)
         draft = requester.prepare(task, file.parent)
     if draft.task_id is not None:
-        _tell_posted(settings, draft.task_id, draft, None)
+        _tell_posted(settings, requester, draft.task_id, draft, None)
         return
     quote = requester.quote(draft)
     if not settings.json:
         _show_quote(task.name, draft, quote)
     agree(settings, yes)(f"Send {render.ether(quote.value_wei)}?")
     task_id, receipt = requester.post(draft)
-    _tell_posted(settings, task_id, draft, receipt, quote.warning)
+    _tell_posted(settings, requester, task_id, draft, receipt, quote.warning)
 
 
 @command.command("list")
@@ -167,6 +167,7 @@ def show(settings: Settings, task_id: int) -> None:
                 "phase": facts.phase.phase.label,
                 "due": facts.phase.due,
                 "endsAt": facts.phase.ends_at,
+                "outcome": facts.task.outcome.name.lower() if facts.task.outcome else None,
                 "next": following,
                 "task": facts.task,
                 "round": facts.round,
@@ -209,8 +210,8 @@ def show(settings: Settings, task_id: int) -> None:
         )
     if locks:
         render.paragraph(
-            "`dlbc miner run`, `dlbc task watch --release` and `dlbc auditor collect` send these calls; reclaim, "
-            "advance and collectBond may be sent by anyone."
+            "`dlbc miner run`, `dlbc requester run` (or `dlbc task watch --release`) and `dlbc auditor collect` send "
+            "these calls; reclaim, advance and collectBond may be sent by anyone."
         )
 
 
@@ -323,7 +324,9 @@ def _show_quote(name: str, draft: Draft, quote: Quote) -> None:
         render.paragraph(f"Warning: {quote.warning}.")
 
 
-def _tell_posted(settings: Settings, task_id: TaskId, draft: Draft, receipt: Any, warning: str = "") -> None:
+def _tell_posted(
+    settings: Settings, requester: Requester, task_id: TaskId, draft: Draft, receipt: Any, warning: str = ""
+) -> None:
     told = {
         "warning": warning,
         "taskId": task_id,
@@ -331,12 +334,31 @@ def _tell_posted(settings: Settings, task_id: TaskId, draft: Draft, receipt: Any
         "tx": receipt.tx_hash if receipt else None,
         "gasUsed": receipt.gas_used if receipt else None,
     }
-    if receipt is None:
-        line = f"This file was posted already, as task {task_id}. Add --again to post it once more."
+    if settings.json:
+        render.print_json(told)
+    elif receipt is None:
+        click.echo(f"This file was posted already, as task {task_id}. Add --again to post it once more.")
     else:
-        watch = f"dlbc --account {settings.config().account} task watch {task_id} --release"
-        line = f"Posted task {task_id}. Release it on time with: {watch}"
-    _tell(settings, told, line)
+        click.echo(f"Posted task {task_id}.")
+        _show_duty(settings, requester, task_id)
+
+
+def _show_duty(settings: Settings, requester: Requester, task_id: TaskId) -> None:
+    """What has to run until the task is over, unless it does already."""
+    from dlbc import bootstrap
+
+    config = settings.config()
+    if bootstrap.is_at_work(bootstrap.requester_folder(config, requester.keys.address)):
+        click.echo("Your `dlbc requester run` releases its test set on time.")
+        return
+    dlbc = f"dlbc --account {config.account}" if config.account else "dlbc"
+    render.paragraph(
+        "Leave this running: it releases the test sets of all your tasks on time, warns before a bond is at risk, and "
+        "stores the models."
+    )
+    click.echo(f"  {dlbc} requester run")
+    click.echo("Or, for this task alone and without its model:")
+    click.echo(f"  {dlbc} task watch {task_id} --release")
 
 
 def _tell(settings: Settings, value: object, line: str) -> None:

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from dlbc.core import watermark
 from dlbc.core.architecture import Architecture, tensor_shapes
@@ -104,6 +103,8 @@ def _check_size(symmetry: Symmetry, shapes: dict[str, tuple[int, ...]]) -> None:
 
 def _orders(symmetry: Symmetry, layers: list[_Pair]) -> Orders:
     """For every group: place p of the original is taken by unit order[p] of the suspect."""
+    from scipy.optimize import linear_sum_assignment  # takes time and memory, and most audits align nothing
+
     orders: Orders = {}
     for turn in range(MAX_PASSES):
         before = dict(orders)

@@ -9,6 +9,7 @@ DlbcError
 │   ├── NotFound                  no such task, model, account, block
 │   └── NotYet           exit 3   the task is not that far (`retryable`)
 ├── Usage                exit 2   the command line or configuration is wrong
+│   └── WrongChain                the endpoint serves another chain than the configured one
 ├── TryLater             exit 3   the same call may succeed later (`retryable`)
 │   ├── ChainUnreachable
 │   ├── StorageUnreachable
@@ -76,6 +77,10 @@ class Usage(DlbcError):
     """The command line or the configuration is wrong."""
 
     exit_code = 2
+
+
+class WrongChain(Usage):
+    """The endpoint serves another chain than the configured one."""
 
 
 class TryLater(DlbcError):

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf
 
 from dlbc.core.errors import BadInput
 from dlbc.core.layers import Architecture, tokens
@@ -65,6 +64,8 @@ def activations(weights: Weights, architecture: Architecture, probes: Values) ->
 
     probes: [n, tokens, features]. Agrees with the torch module to rounding (a unit test compares them).
     """
+    from scipy.special import erf  # takes time and memory, and most audits align nothing
+
     tensors = {name: np.asarray(tensor, np.float64) for name, tensor in weights.items()}
     x = _linear(tensors, "embedding", probes) + tensors["position"]
     found = []

@@ -34,7 +34,7 @@ class Scorer(Protocol):
     Each raises LimitReached when this machine's limits ended it, which says nothing about what it was given.
     """
 
-    def parse_dataset(self, data: bytes, *, input_shape: Sequence[int], classes: int) -> Dataset:
+    def parse_dataset(self, data: bytes | bytearray, *, input_shape: Sequence[int], classes: int) -> Dataset:
         """The samples of one safetensors file (a released test set).
 
         Raises BadInput for anything but finite x of this shape and y in range.

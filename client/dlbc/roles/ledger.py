@@ -28,6 +28,8 @@ from dlbc.roles.ledger_models import Looked, ModelLook
 
 BATCH = 100
 """Blocks whose stored facts are asked for at once."""
+KEPT_EVERY = 500
+"""Blocks, or half of those before if they are more: what is verified is saved, for the case that the run is ended."""
 SAVED_EVERY = 20
 """Models: what was looked at is remembered this often."""
 MAX_FILE_BYTES = 2**30
@@ -111,17 +113,35 @@ class LedgerVerifier:
         state = LedgerState(memory.genesis) if last is None else deepcopy(last.state)
         replay = Replay(log.chain_id, log.market, log.params(), state)
         at = log.first_block - 1 if last is None else last.block_number
+        kept = len(memory.blocks)
         for end in _stops(at, tip):
-            for batch in _batches(replay, log, at + 1, end):
+            for batch, whole in _batches(replay, log, at + 1, end):
                 self._check(batch, memory)
                 self.progress("ledger blocks verified", state.height, max(head[0], state.height))
+                if len(memory.blocks) - kept >= max(KEPT_EVERY, kept // 2):
+                    self._keep(memory, replay, whole, tip, tip_hash)
+                    kept = len(memory.blocks)
             at, digest = end, tip_hash if end == tip else log.hash_of(end)
             if digest is not None:
                 memory.keep(Checkpoint(end, digest, deepcopy(state)))
         self._report.done += replay.done
         self._report.elsewhere += replay.stray
         self._check_head(head, memory, state)
-        if log.hash_of(tip) != tip_hash:
+        self._insist_on(tip, tip_hash)
+
+    def _keep(self, memory: Memory, replay: Replay, number: int, tip: int, tip_hash: Hash32) -> None:
+        """What holds up to a block of the chain is saved, for the case that this run is ended."""
+        if self.file is None or not self._report.holds or replay.stray:
+            return
+        digest = self.log.hash_of(number)
+        self._insist_on(tip, tip_hash)
+        if digest is not None:
+            memory.keep(Checkpoint(number, digest, deepcopy(replay.state)))
+            self._save(memory)
+
+    def _insist_on(self, tip: int, tip_hash: Hash32) -> None:
+        """All that was read since is of one chain. Raises TryLater."""
+        if self.log.hash_of(tip) != tip_hash:
             raise TryLater("the chain was reorganised while its log was read; verify the ledger again")
 
     def _check(self, batch: list[Settled], memory: Memory) -> None:
@@ -248,18 +268,20 @@ def _stops(at: int, tip: int) -> list[int]:
     return [end for end in (tip - REORGANISED_BLOCKS, tip) if end > at]
 
 
-def _batches(replay: Replay, log: LedgerLog, first: int, last: int) -> Iterator[list[Settled]]:
-    """The ledger blocks of these blocks of the chain, BATCH at a time."""
+def _batches(replay: Replay, log: LedgerLog, first: int, last: int) -> Iterator[tuple[list[Settled], int]]:
+    """The ledger blocks of these blocks of the chain, about BATCH at a time, and the last block they are whole to."""
     batch: list[Settled] = []
+    at = first
     for logged in log.events(first, last):
-        settled = replay.take(logged.event, logged.block_number)
+        if len(batch) >= BATCH and logged.block_number > at:
+            yield batch, logged.block_number - 1
+            batch = []
+        at = logged.block_number
+        settled = replay.take(logged.event, at)
         if settled is not None:
             batch.append(settled)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
     if batch:
-        yield batch
+        yield batch, last
 
 
 def _claimed(settled: Settled) -> Winner:

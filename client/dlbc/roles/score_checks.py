@@ -23,7 +23,7 @@ from dlbc.core.report import Checks
 from dlbc.core.scoring import PredictionTree, decisive, decode_predictions, label_root, predictions_bytes, top1_scores
 from dlbc.core.types import METRIC_TOP1, PPM, Locator
 from dlbc.ports import Dataset, Scorer, Storage
-from dlbc.roles.artifacts import fetch_sealed_parts
+from dlbc.roles.artifacts import fetch_sealed_parts, file_chunks
 from dlbc.roles.audited import AuditedRound
 from dlbc.roles.findings import Findings
 from dlbc.roles.sealed_model import write_parts
@@ -85,7 +85,7 @@ class ScoreChecks:
         self.checks.equal("labels root", test_set.labels_root, label_root(data.y))
         return data if len(data.y) == test_set.samples else None
 
-    def _unsealed_test_set(self, locator: Locator, key: bytes, size: int) -> bytes | None:
+    def _unsealed_test_set(self, locator: Locator, key: bytes, size: int) -> bytearray | None:
         """Bytes that nobody serves may be served later; bytes that are no sealed file, or not under this key, never."""
         seconds, cid = self.fetch_seconds, to_cid(locator)
         with TemporaryDirectory(prefix="dlbc-audit-") as folder:
@@ -94,8 +94,11 @@ class ScoreChecks:
                 parts = fetch_sealed_parts(self.storage, locator, max_bytes=size, timeout=seconds)
                 return write_parts(parts, Path(folder))
 
-            def unseal() -> bytes:
-                return b"".join(seal.unseal((part.read_bytes() for part in parts), key))
+            def unseal() -> bytearray:
+                plain = bytearray()  # a list of all chunks would take as much again
+                for chunk in seal.unseal((piece for part in parts for piece in file_chunks(part)), key):
+                    plain += chunk
+                return plain
 
             try:
                 parts = fetch()

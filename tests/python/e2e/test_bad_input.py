@@ -70,6 +70,8 @@ def test_post__bounty_beyond_the_balance__refused_with_both_numbers(site: Site) 
     [
         (("task", "list"), "rpc_url", "http://127.0.0.1:{port}", 3, "does not answer"),
         (("task", "list"), "market", "0x00000000000000000000000000000000000000AA", 2, "there is no contract at"),
+        (("task", "list"), "chain_id", "1", 2, "expected is chain 1"),
+        (("requester", "run"), "chain_id", "1", 1, "expected is chain 1"),
         (("task", "list"), "market", "0x1234", 2, "expected an address"),
         (("audit", "999"), "account", "nobody", 1, "999"),
         (("task", "show", "999"), "account", "nobody", 1, "999"),

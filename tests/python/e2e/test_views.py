@@ -45,7 +45,7 @@ def test_view__for_scripts__is_one_json_object_with_the_facts(site: Site, settle
     row = next(row for row in site.run("", "task", "list", "--all")["tasks"] if row["taskId"] == settled)
     assert (row["phase"], row["bountyWei"], row["commits"]) == ("Settled", 10**18, 1)
     shown = site.run("", "task", "show", str(settled))
-    assert (shown["phase"], shown["locks"]) == ("Settled", [])
+    assert (shown["phase"], shown["outcome"], shown["locks"]) == ("Settled", "settled", [])
     headers = [block["header"] for block in site.run("", "ledger", "show")["blocks"]]
     (miner,) = [header["miner"] for header in headers if header["taskId"] == settled]
     assert miner == site.address("miner1")

@@ -21,5 +21,5 @@ def world_of_commands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("DLBC_HOME", str(folder))
     monkeypatch.setattr(bootstrap, "chain", lambda config, keys=None, report=None: world.onlooker)
     monkeypatch.setattr(bootstrap, "storage", lambda config: MemoryStorage(world.network))
-    monkeypatch.setattr(bootstrap, "trainer", FakeTrainer)
+    monkeypatch.setattr(bootstrap, "scorer", lambda **_: FakeTrainer())
     return world

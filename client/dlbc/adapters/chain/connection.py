@@ -13,7 +13,7 @@ from dlbc.adapters.chain.logs import Limit, read_logs, read_mixed_logs
 from dlbc.adapters.chain.outcomes import Mined
 from dlbc.adapters.chain.rpc import NoAnswerInTime, Rpc, RpcError
 from dlbc.adapters.chain.transactions import FREELY, Sender, Sending
-from dlbc.core.errors import ChainUnreachable, DlbcError, Refused, Usage, VerificationFailed
+from dlbc.core.errors import ChainUnreachable, DlbcError, Usage, VerificationFailed, WrongChain
 from dlbc.core.events import Receipt
 from dlbc.core.types import Address, Hash32, TaskId, Timestamp
 from dlbc.ports import Keys
@@ -61,7 +61,7 @@ class Connection:
         except RpcError as error:
             raise self.refused("the first request", error) from error
         if self._expected_chain_id not in {None, chain_id}:
-            raise Refused(  # not Usage: an endpoint may be on the right chain again when a daemon is started again
+            raise WrongChain(
                 f"{self.rpc.name} is chain {chain_id}, expected is chain {self._expected_chain_id}; "
                 "set DLBC_RPC_URL to an endpoint of that chain"
             )

@@ -33,7 +33,7 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in self.convs:
-            x = functional.max_pool2d(functional.relu(conv(x)), 2)
+            x = functional.max_pool2d(functional.relu(conv(x), inplace=True), 2)
         x = x.flatten(1)
         for linear in list(self.linears)[:-1]:
             x = functional.relu(linear(x))

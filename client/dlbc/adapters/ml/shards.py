@@ -23,7 +23,7 @@ def encode_dataset(dataset: Dataset) -> bytes:
     return bytes(save({"x": np.ascontiguousarray(dataset.x), "y": np.ascontiguousarray(dataset.y)}))
 
 
-def parse_dataset(data: bytes, *, input_shape: Sequence[int], classes: int) -> Dataset:
+def parse_dataset(data: Buffer, *, input_shape: Sequence[int], classes: int) -> Dataset:
     """The set in one file's bytes. Raises BadInput for anything but finite x [n, *input_shape] and y in range."""
     return samples_at(data, input_shape, *locate_samples(data, input_shape=input_shape, classes=classes))
 

@@ -67,7 +67,7 @@ class TorchTrainer:
     def load_dataset(self, paths: Sequence[Path], *, input_shape: Sequence[int], classes: int) -> Dataset:
         return shards.load_dataset(paths, input_shape=input_shape, classes=classes)
 
-    def parse_dataset(self, data: bytes, *, input_shape: Sequence[int], classes: int) -> Dataset:
+    def parse_dataset(self, data: bytes | bytearray, *, input_shape: Sequence[int], classes: int) -> Dataset:
         return shards.parse_dataset(data, input_shape=input_shape, classes=classes)
 
     def check_model(self, model: bytes | Path, architecture: Architecture, *, max_bytes: int) -> dict[str, Any]:

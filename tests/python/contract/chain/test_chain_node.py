@@ -13,7 +13,7 @@ from dlbc.adapters.chain import abi, rpc, transactions, web3_chain
 from dlbc.adapters.chain.transactions import Sending
 from dlbc.adapters.chain.web3_chain import Web3Chain
 from dlbc.config import Config
-from dlbc.core.errors import BadInput, ChainUnreachable, ContractRefused, Refused, TryLater, VerificationFailed
+from dlbc.core.errors import BadInput, ChainUnreachable, ContractRefused, TryLater, VerificationFailed, WrongChain
 from dlbc.core.types import Address, Hash32, Locator, TaskId, Wei
 from eth_abi import abi as eth_abi
 from play import FIRST_MINER, REQUESTER, Play, account, secret
@@ -572,7 +572,7 @@ def test_finish_sent__sent_and_not_mined__is_counted_until_it_is(play: Play, nod
 def test_any_command__endpoint_of_another_chain__refused_before_anything_is_signed(play: Play) -> None:
     """A node that names another chain would get a payment signed that counts there: the configuration says which."""
     config = Config(home=Path(), rpc_url=play.anvil.url, market=play.deployment.market, chain_id=1)
-    with pytest.raises(Refused, match="is chain 31337, expected is chain 1"):
+    with pytest.raises(WrongChain, match="is chain 31337, expected is chain 1"):
         bootstrap.chain(config).task_count()
 
 

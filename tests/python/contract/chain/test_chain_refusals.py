@@ -14,7 +14,15 @@ from dlbc.adapters.chain.transactions import GAS_TO_SPARE
 from dlbc.adapters.chain.web3_chain import Web3Chain
 from dlbc.adapters.keys import KeystoreKeys
 from dlbc.core import proofs
-from dlbc.core.errors import ChainUnreachable, ContractRefused, NotFound, Refused, Usage, VerificationFailed
+from dlbc.core.errors import (
+    ChainUnreachable,
+    ContractRefused,
+    NotFound,
+    Refused,
+    Usage,
+    VerificationFailed,
+    WrongChain,
+)
 from dlbc.core.types import Address, Locator, TaskId, Wei
 from eth_account import Account
 from play import ETHER, FIRST_MINER, REQUESTER, SAMPLES, TERMS, Play, account, secret
@@ -304,7 +312,7 @@ def test_chain__wrong_place__is_a_usage_error(play: Play) -> None:
     """Another chain, an address without code, an address that is none, no account: Usage, saying what to set."""
     where, url = play.deployment, play.anvil.url
     empty = account(STRANGER).address
-    with pytest.raises(Refused, match="is chain 31337, expected is chain 1; set DLBC_RPC_URL"):
+    with pytest.raises(WrongChain, match="is chain 31337, expected is chain 1; set DLBC_RPC_URL"):
         Web3Chain(url, where.market, expected_chain_id=1).task_count()
     with pytest.raises(Usage, match=f"no contract at the market address {empty}"):
         Web3Chain(url, empty).task_count()

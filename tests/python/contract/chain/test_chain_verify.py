@@ -20,7 +20,7 @@ from dlbc.adapters.chain.rpc import Rpc
 from dlbc.adapters.chain.transactions import Sender
 from dlbc.adapters.chain.verify import NAMES, Verification, verify_market, verify_record
 from dlbc.cli.main import run
-from dlbc.core.errors import Refused, Usage
+from dlbc.core.errors import Usage, WrongChain
 from dlbc.core.types import Address
 from play import DEPLOYER, Play, account
 
@@ -264,7 +264,7 @@ def test_verify__immutables_that_disagree_with_each_other__fail_in_their_row(
 
 def test_verify__record_of_another_chain__is_refused(play: Play, check: Callable[..., Verification]) -> None:
     """Nothing is compared with a chain that the record is not about."""
-    with pytest.raises(Refused, match="is chain 31337, expected is chain 5"):
+    with pytest.raises(WrongChain, match="is chain 31337, expected is chain 5"):
         check(replace(play.deployment, chain_id=5))
 
 

@@ -175,6 +175,16 @@ def test_dispute__to_the_end__by_commands_alone(world: World, told: Told, monkey
     assert (shown["cases"][0]["ruling"], shown["strikes"][0]["reason"]) == ("falls", "voted")
 
 
+def test_task_show__before_and_after_its_end__names_the_outcome(world: World, told: Told) -> None:
+    """A name for scripts; the number that was told before stays where it was."""
+    task_id = world.post()
+    shown = told("", "task", "show", str(task_id))
+    assert (shown["outcome"], shown["task"]["outcome"]) == (None, 0)
+    world.play(task_id, world.miner())
+    shown = told("", "task", "show", str(task_id))
+    assert (shown["outcome"], shown["task"]["outcome"]) == ("settled", 1)
+
+
 def test_dispute__bad_arguments__are_usage_or_refused(world: World, told: Told) -> None:
     """Unknown grounds are a wrong command line; a task that does not exist is not found."""
     assert told("one", "auditor", "dispute", "1", "--ground", "ugly", code=2)["error"]["kind"] == "Usage"

@@ -42,6 +42,8 @@ EVENTS: list[dict[str, Any]] = [
     {"event": "unstake_begun", "wei": 5},
     {"event": "auditor_started"},
     {"event": "miner_started"},
+    {"event": "requester_started"},
+    {"event": "model_stored", "task_id": 1},
     {"event": "examination_started", "task_id": 1, "about": "the test set"},
     {"event": "examined", "task_id": 1, "about": "the claim of miner2", "verdict": "falls", "failed": "score"},
     {"event": "vote_collected", "task_id": 1},

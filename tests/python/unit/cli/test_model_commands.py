@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from dlbc import bootstrap
 from dlbc.cli.main import run
 from dlbc.core.types import TaskId
 from fakes.commands import world_of_commands

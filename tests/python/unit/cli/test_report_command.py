@@ -6,12 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from dlbc import bootstrap
 from dlbc.cli.main import run
 from dlbc.core.types import Phase, TaskId
 from fakes.commands import world_of_commands
 from fakes.page import check_self_contained
-from fakes.trainer import FakeTrainer
 from fakes.world import World
 
 pytestmark = pytest.mark.unit
@@ -21,7 +19,6 @@ pytestmark = pytest.mark.unit
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """The command sees a market in memory; it works in an empty folder."""
     world = world_of_commands(tmp_path, monkeypatch)
-    monkeypatch.setattr(bootstrap, "scorer", lambda **_: FakeTrainer())
     return world
 
 

@@ -42,7 +42,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CopyWorld:
     )
     monkeypatch.setattr(bootstrap, "keys", lambda config, ask=None: account(config.account or "nobody"))
     monkeypatch.setattr(bootstrap, "storage", lambda config: MemoryStorage(world.network))
-    monkeypatch.setattr(bootstrap, "trainer", HiddenTrainer)
+    monkeypatch.setattr(bootstrap, "scorer", lambda **_: HiddenTrainer())
     monkeypatch.setattr(bootstrap, "journal", no_journal)
     return world
 

@@ -295,6 +295,74 @@ class _Told(list):  # type: ignore[type-arg]
         return iter(self._all)
 
 
+class Ended(Exception):
+    """What a power cut is to a test."""
+
+
+def ended_after(count: int) -> Callable[[LedgerEvent], LedgerEvent]:
+    """A node that tells so many events before the run that asks it is ended."""
+    told = iter(range(count))
+
+    def alter(event: LedgerEvent) -> LedgerEvent:
+        if next(told, None) is None:
+            raise Ended
+        return event
+
+    return alter
+
+
+def test_ledger__run_is_ended__next_goes_on_where_it_kept(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever that happens: nothing that was kept is read again, and the whole ledger holds in the end."""
+    monkeypatch.setattr(ledger, "BATCH", 1)
+    monkeypatch.setattr(ledger, "KEPT_EVERY", 1)
+    whole = len(list(FakeLedgerLog(world.market).events(1, 10**6)))
+    befores = []
+    for count in range(whole):
+        file, log = tmp_path / f"{count}.json", FakeLedgerLog(world.market)
+        with pytest.raises(Ended):
+            verifier(world, FakeLedgerLog(world.market, ended_after(count)), file).verify()
+        report = verifier(world, log, file).verify()
+        assert (report.holds, report.blocks, report.notes) == (True, 2, [])
+        assert (min(first for first, _ in log.ranges) > 1) == (report.before > 0)
+        befores.append(report.before)
+    assert befores == sorted(befores)
+    assert set(befores) == {0, 1}
+
+
+def test_ledger__wrong_after_what_was_kept__is_wrong_again(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what held before it is remembered."""
+    monkeypatch.setattr(ledger, "BATCH", 1)
+    monkeypatch.setattr(ledger, "KEPT_EVERY", 1)
+    file, log = tmp_path / "ledger.json", FakeLedgerLog(world.market, LIES["sum"][0])
+    assert not verifier(world, log, file).verify().holds
+    report = verifier(world, log, file).verify()
+    assert (report.holds, report.before) == (False, 1)
+    assert LIES["sum"][1] <= failing(report)
+
+
+def test_ledger__reorganised_before_it_is_kept__keeps_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of two chains is never saved as one."""
+    monkeypatch.setattr(ledger, "BATCH", 1)
+    monkeypatch.setattr(ledger, "KEPT_EVERY", 1)
+    file, log = tmp_path / "ledger.json", FakeLedgerLog(world.market)
+    end = len(world.market.transactions)
+
+    def fork(event: LedgerEvent) -> LedgerEvent:
+        log.forked_from = end
+        return event
+
+    log.alter = fork
+    with pytest.raises(TryLater, match="reorganised"):
+        verifier(world, log, file).verify()
+    assert not file.exists()
+
+
 def test_ledger__asked_for_all__starts_from_genesis(world: World, tmp_path: Path) -> None:
     """What was verified before is not believed if the user says so."""
     file = tmp_path / "ledger.json"
