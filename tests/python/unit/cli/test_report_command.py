@@ -18,8 +18,7 @@ pytestmark = pytest.mark.unit
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """The command sees a market in memory; it works in an empty folder."""
-    world = world_of_commands(tmp_path, monkeypatch)
-    return world
+    return world_of_commands(tmp_path, monkeypatch)
 
 
 @pytest.fixture
