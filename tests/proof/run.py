@@ -109,7 +109,7 @@ def chaos() -> Stage:
 
 def properties() -> Stage:
     """Python's properties on many random inputs."""
-    return _pytest("-m", "unit and hypothesis", "-n", "2", HYPOTHESIS_PROFILE="deep")
+    return _pytest("-m", "unit and hypothesis", "-n", "2", "--timeout", "1800", HYPOTHESIS_PROFILE="deep")
 
 
 def attacks() -> Stage:
