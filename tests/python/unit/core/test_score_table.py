@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from dlbc.core.score_table import (
@@ -65,14 +67,16 @@ def test_score_table__very_many_classes__stays_small() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), min_size=1, max_size=60))
 def test_score_table__any_predictions__its_sums_agree(pairs: list[tuple[int, int]]) -> None:
-    """Every sample is in one row, one column and, if wrong, in one confusion."""
+    """Every sample is in one row, one column and, if wrong, in one confusion, of which the largest are listed."""
     labels, predictions = (ints(*column) for column in zip(*pairs, strict=True))
     table = score_table(labels, predictions, 5)
     assert sum(row.samples for row in table.rows) == table.samples == len(pairs)
     assert sum(row.right for row in table.rows) == table.right == sum(y == p for y, p in pairs)
     assert sum(row.predicted for row in table.rows) == table.samples - table.outside
     assert [sum(column) for column in zip(*table.matrix, strict=True)] == [row.predicted for row in table.rows]
-    assert sum(pair.samples for pair in table.confusions) == table.samples - table.right
+    wrong = Counter((y, p if p < 5 else None) for y, p in pairs if y != p)
+    assert [pair.samples for pair in table.confusions] == sorted(wrong.values(), reverse=True)[:MAX_CONFUSIONS]
+    assert all(pair.samples == wrong[pair.label, pair.predicted] for pair in table.confusions)
 
 
 @given(
