@@ -179,6 +179,7 @@ def test_results__as_committed__break_no_limit() -> None:
     found = json.loads(run.RESULTS.read_text(encoding="utf-8"))
     assert [text for stage in found["stages"].values() for text in stage["broken"]] == []
     assert set(run.STAGES) <= set(found["stages"])
+    assert found["seconds"] <= limits.DEEP_SECONDS
     figures = found["stages"]["coverage"]["figures"]
     assert figures["linesPercent"] >= limits.COVERED_LINES_PERCENT
     assert figures["branchesPercent"] >= limits.COVERED_BRANCHES_PERCENT
