@@ -162,20 +162,23 @@ def test_align__constant_weights__are_no_copy(value: float) -> None:
     assert abs(strength(aligned.weights)) < 6
 
 
+def extreme(architecture: Architecture, value: float) -> dict[str, Any]:
+    """Weights of random signs, all of this size."""
+    random = np.random.default_rng(4)
+    return {
+        name: np.abs(tensor) + np.float32(value)
+        if "running_var" in name
+        else (np.sign(random.standard_normal(tensor.shape)) * value).astype(np.float32)
+        for name, tensor in lively(architecture, 2).items()
+    }
+
+
 @pytest.mark.parametrize("value", [3e38, 1e-45])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_align__extreme_weights__are_answered(family: str, value: float) -> None:
     """A stranger's numbers neither overflow into NaN nor end the audit."""
     architecture = FAMILIES[family]
-    random = np.random.default_rng(4)
-    extreme = {
-        name: np.abs(tensor) + np.float32(value)
-        if "running_var" in name
-        else (np.sign(random.standard_normal(tensor.shape)) * value).astype(np.float32)
-        for name, tensor in lively(architecture, 1).items()
-    }
-
-    aligned = align(extreme, marked(architecture), architecture)
+    aligned = align(extreme(architecture, value), marked(architecture), architecture)
 
     assert all(np.isfinite(tensor).all() for tensor in aligned.weights.values())
     assert abs(strength(aligned.weights)) < 6
@@ -186,15 +189,7 @@ def test_align__extreme_weights__are_answered(family: str, value: float) -> None
 def test_align__original_is_extreme__an_honest_suspect_stays_finite(family: str, value: float) -> None:
     """Whoever opens such a model once is compared with everybody that comes later."""
     architecture = FAMILIES[family]
-    random = np.random.default_rng(5)
-    poison = {
-        name: np.abs(tensor) + np.float32(value)
-        if "running_var" in name
-        else (np.sign(random.standard_normal(tensor.shape)) * value).astype(np.float32)
-        for name, tensor in lively(architecture, 2).items()
-    }
-
-    aligned = align(lively(architecture, 1), poison, architecture)
+    aligned = align(lively(architecture, 1), extreme(architecture, value), architecture)
 
     assert all(np.isfinite(tensor).all() for tensor in aligned.weights.values())
     assert abs(strength(aligned.weights)) < 6
